@@ -1,0 +1,1 @@
+"""Candidates -> tasks -> answers, through one append-only store."""

@@ -1,0 +1,237 @@
+"""Taking answers and verdicts into the store: every check, inside the transaction that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from secondlook.annotate import lookups, records, schema
+from secondlook.errors import BadValue
+
+Rating = Literal["yes", "maybe"]
+RATINGS: tuple[Rating, ...] = ("yes", "maybe")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one person gave for one task."""
+
+    task_id: int
+    worker: str
+    """The person's id; only its pseudonym is kept."""
+    choices: Mapping[int, Rating] = field(default_factory=dict)
+    """Chosen labels with how sure the person is; any label of the space, not only the task's options."""
+    no_match: bool = False
+    """ "Video description does not match any labels"."""
+    review: bool = False
+    """ "Mark video for review"."""
+    unsuitable: bool = False
+    """The clip should not be shown to anyone."""
+    started_s: float | None = None
+    submitted_s: float | None = None
+    round: int | None = None
+    """Round it belongs to; None: the task's last one."""
+
+    @property
+    def blank(self) -> bool:
+        """Neither a choice nor a flag that says why there is none; a reviewer rejects it by rule."""
+        return not self.choices and not self.no_match and not self.unsuitable
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reviewer decided about an answer."""
+
+    answer_id: int
+    approved: bool
+    reviewer: str
+    """The reviewer's id; only its pseudonym is kept."""
+    second_review: bool = False
+    """In doubt: to be looked at again."""
+    given_s: float | None = None
+
+
+class Refused(BadValue):
+    """An answer that cannot be taken; `about` is the part of it that stands in the way, as a column of an import."""
+
+    def __init__(self, about: str, value: object, rule: str, cure: str = "") -> None:
+        super().__init__(value, rule, cure)
+        self.about = about
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an answer."""
+
+    answer_id: int
+    """0 if it was refused."""
+    new: bool
+    """False where the same answer was there already, or it was refused."""
+    problem: Refused | None = None
+
+
+def take(
+    connection: sa.Connection, campaign_id: int, label_count: int, key: bytes, answers: Sequence[Answer]
+) -> list[Receipt]:
+    """Stores what can be taken and gives a receipt for each answer; the caller's transaction holds the write lock."""
+    receipts = []
+    for chunk in lookups.chunks(answers):
+        receipts += _take_chunk(connection, campaign_id, label_count, key, chunk)
+    return receipts
+
+
+def _take_chunk(
+    connection: sa.Connection, campaign_id: int, label_count: int, key: bytes, answers: Sequence[Answer]
+) -> list[Receipt]:
+    task_ids = {a.task_id for a in answers}
+    unknown = task_ids - lookups.known_tasks(connection, campaign_id, task_ids)
+    rounds = lookups.progress(connection, task_ids)
+    who = lookups.worker_ids(connection, key, {a.worker for a in answers if a.worker.strip()})
+    earlier = lookups.answers_by(connection, task_ids)
+
+    # Answers of this chunk that pass are numbered as they will be inserted; -(i + 1) stands for the i-th of them.
+    fresh: list[tuple[Answer, dict[str, Any]]] = []
+    results: list[int | Refused] = []
+    for answer in answers:
+        problem = _problem(answer, label_count, unknown)
+        if problem:
+            results.append(problem)
+            continue
+        worker_id = who[answer.worker]
+        mine = earlier.setdefault((answer.task_id, worker_id), {})
+        same = next(
+            (i for r, i in mine.items() if answer.round in (None, r) and _same(connection, i, answer, fresh)), 0
+        )
+        if same:
+            results.append(same)
+            continue
+        now = rounds[answer.task_id]
+        misplaced = _misplaced(answer, mine, now)
+        if misplaced:
+            results.append(misplaced)
+        else:
+            now.given += 1
+            row = {
+                "task_id": answer.task_id,
+                "round": now.round,
+                "slot": now.given,
+                "worker_id": worker_id,
+                "started_s": answer.started_s,
+                "submitted_s": answer.submitted_s,
+                "no_match": answer.no_match,
+                "review": answer.review,
+                "unsuitable": answer.unsuitable,
+            }
+            fresh.append((answer, row))
+            mine[now.round] = -len(fresh)
+            results.append(-len(fresh))
+    new_ids = _insert(connection, fresh)
+    seen: set[int] = set()
+    receipts = []
+    for result in results:
+        if isinstance(result, Refused):
+            receipts.append(Receipt(0, False, result))
+        else:
+            receipts.append(Receipt(new_ids[-result - 1] if result < 0 else result, result < 0 and result not in seen))
+            seen.add(result)
+    return receipts
+
+
+def _problem(answer: Answer, label_count: int, unknown: Collection[int]) -> Refused | None:
+    if answer.task_id in unknown:
+        return Refused("video_id", answer.task_id, "there is no such task in this campaign")
+    if not answer.worker.strip():
+        return Refused("worker", answer.worker, "must not be empty", "Give every person an id.")
+    for label, rating in answer.choices.items():
+        if not 0 <= label < label_count:
+            return Refused("labels", label, f"a label must be from 0 to {label_count - 1}")
+        if rating not in RATINGS:
+            return Refused("rating", rating, "must be yes or maybe")
+    if answer.no_match and answer.choices:
+        return Refused("no_match", True, "says that no label fits, but labels are chosen", "Keep one of the two.")
+    if answer.started_s is not None and answer.submitted_s is not None and answer.submitted_s < answer.started_s:
+        return Refused("submitted_s", answer.submitted_s, f"lies before the start, {answer.started_s}")
+    return None
+
+
+def _misplaced(answer: Answer, mine: Mapping[int, int], now: lookups.Progress) -> Refused | None:
+    """Why there is no place for an answer that makes sense; `mine` has the rounds that its worker answered."""
+    number = answer.round or now.round
+    if number in mine:
+        rule = f"this worker already answered the task otherwise in round {number}"
+        return Refused("worker", answer.task_id, rule, "The first answer stays: answers are append-only.")
+    if number != now.round:
+        return Refused("round", number, f"the task is in round {now.round}", "Leave the round out.")
+    if now.given >= now.votes:
+        rule = f"this task already has the {now.votes} answers asked for"
+        return Refused("video_id", answer.task_id, rule, "Post it again: secondlook annotate repost.")
+    return None
+
+
+def _same(
+    connection: sa.Connection, answer_id: int, answer: Answer, fresh: list[tuple[Answer, dict[str, Any]]]
+) -> bool:
+    """Whether a stored answer (or the `-answer_id`-th of this chunk) says the same."""
+
+    def said(x: Any, choices: Mapping[int, str]) -> tuple[Any, ...]:
+        return dict(choices), bool(x.no_match), bool(x.review), bool(x.unsuitable)
+
+    if answer_id < 0:
+        other = fresh[-answer_id - 1][0]
+        return said(other, other.choices) == said(answer, answer.choices)
+    stored = connection.execute(sa.select(schema.answers).where(schema.answers.c.answer_id == answer_id)).one()
+    choice = schema.answer_choices.c
+    rows = connection.execute(sa.select(choice.label, choice.rating).where(choice.answer_id == answer_id))
+    return said(stored, dict(rows.all())) == said(answer, answer.choices)
+
+
+def _insert(connection: sa.Connection, fresh: list[tuple[Answer, dict[str, Any]]]) -> list[int]:
+    if not fresh:
+        return []
+    statement = schema.answers.insert().returning(schema.answers.c.answer_id, sort_by_parameter_order=True)
+    ids = [row[0] for row in connection.execute(statement, [row for _, row in fresh])]
+    choices = [
+        {"answer_id": answer_id, "label": label, "rating": rating}
+        for answer_id, (answer, _) in zip(ids, fresh, strict=True)
+        for label, rating in answer.choices.items()
+    ]
+    if choices:
+        connection.execute(schema.answer_choices.insert(), choices)
+    return ids
+
+
+def judge(connection: sa.Connection, campaign_id: int, key: bytes, verdicts: Sequence[Verdict]) -> int:
+    """Adds verdicts that change what counts; gives how many.
+
+    Raises:
+        BadValue: if one names no answer of the campaign.
+    """
+    reviewers = lookups.worker_ids(connection, key, {v.reviewer for v in verdicts})
+    answer = schema.answers.c
+    added = 0
+    for chunk in lookups.chunks(verdicts):
+        ids = {v.answer_id for v in chunk}
+        statement = sa.select(answer.answer_id, answer.task_id).where(answer.answer_id.in_(ids))
+        task_of = dict(connection.execute(statement).all())
+        of_campaign = lookups.known_tasks(connection, campaign_id, set(task_of.values()))
+        known = {answer_id for answer_id, task_id in task_of.items() if task_id in of_campaign}
+        unknown = ids - known
+        if unknown:
+            raise BadValue(min(unknown), "there is no such answer in this campaign")
+        latest = records.latest_verdicts(ids)
+        counts = {v.answer_id: (v.worker_id, v.approved, v.second_review) for v in connection.execute(latest)}
+        rows = []
+        for v in chunk:
+            said = (reviewers[v.reviewer], v.approved, v.second_review)
+            if counts.get(v.answer_id) == said:
+                continue
+            counts[v.answer_id] = said
+            names = ("worker_id", "approved", "second_review")
+            rows.append({"answer_id": v.answer_id, **dict(zip(names, said, strict=True)), "given_s": v.given_s})
+        if rows:
+            connection.execute(schema.verdicts.insert(), rows)
+        added += len(rows)
+    return added

@@ -1,0 +1,142 @@
+"""Measure predictions against given and reassessed labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secondlook.cli._say import AsJson, Seed, finish
+from secondlook.cli._table import left_out_words, percent, say_table
+
+
+def run(
+    predictions: Annotated[list[Path], typer.Argument(help="Predictions tables, one a model; one or more.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Reassessed labels; original accuracy only when left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write all scores as JSON here.")] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option(help="Videos table: adds groups (whole groups are resampled) and true label sets (drawn data)."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Only videos of this split; all when left out.")] = "",
+    top_k: Annotated[int, typer.Option(help="k of the second accuracy.")] = 5,
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure models against the given labels and against the reassessed label sets (ReaL), with intervals.
+
+    Example: `secondlook evaluate a.parquet b.parquet --labels labels.parquet --videos videos.parquet -o scores.json`
+    """
+    from secondlook import tables
+    from secondlook.audit import name_models, read_video_rows
+    from secondlook.evaluate.scores import score, write
+
+    read = [read_video_rows(path) for path in predictions]
+    models = dict(zip(name_models(read, predictions), read, strict=True))
+    reassessed = None if labels is None else tables.read(tables.LABELS, labels)
+    listed = None if videos is None else tables.read(tables.VIDEOS, videos)
+    options = {"top_k": top_k, "split": split, "resamples": resamples, "confidence": confidence}
+    scores = score(models, reassessed, listed, top_k=top_k, split=split, resamples=resamples,
+                   confidence=confidence, seed=seed)  # fmt: skip
+    result = dict(scores)
+    if output is not None:
+        inputs = [*predictions, *(path for path in (labels, videos) if path is not None)]
+        write(scores, output, tables.provenance("evaluate", options, inputs, seed))
+        result["wrote"] = str(output)
+    if not as_json:
+        _say_accuracy(scores)
+        _say_pairs(scores)
+        _say_truth(scores)
+    finish(result, words(result), as_json, sum(x["count"] for x in scores["left_out"] if x["failed"]))
+
+
+def _score(score: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Rate with its interval, and count."""
+    if score is None:
+        return "-", "-"
+    interval = f" [{100 * score['low']:.1f}, {100 * score['high']:.1f}]" if score["n"] else ""
+    return f"{percent(score['rate'])}{interval}", f"{score['count']}/{score['n']}"
+
+
+def _points(difference: Mapping[str, Any] | None) -> str:
+    if difference is None or difference["points"] is None:
+        return "-"
+    return f"{difference['points']:+.2f} [{difference['low']:+.1f}, {difference['high']:+.1f}]"
+
+
+def _say_accuracy(scores: Mapping[str, Any]) -> None:
+    from secondlook.evaluate.gain_table import gain_table
+
+    rows, columns = [], ["model", "metric", "original", "count"]
+    real, true = scores["review"] is not None, scores["truth"] is not None
+    columns += ["ReaL", "count", "gain, points"] * real + ["true", "count"] * true
+    for row in gain_table(scores):
+        cells = [row["model"], row["metric"], *_score(row["original"])]
+        cells += [*_score(row["real"]), _points(row["gain"])] * real + [*_score(row["true"])] * true
+        rows.append(cells)
+    about = scores["bootstrap"]
+    title = f"Accuracy on {scores['n']} videos, with {about['confidence']:.0%} intervals"
+    say_table(f"{title} ({about['resamples']} resamples of {about['units']} {about['unit']}s)", columns, rows, left=2)
+
+
+def _say_pairs(scores: Mapping[str, Any]) -> None:
+    rows = [
+        (
+            f"{p['a']} - {p['b']}", p["metric"], p["against"], _points(p["difference"]), p["only_a"], p["only_b"],
+            f"{p['p']:.3g} ({p['test']})",
+        )
+        for p in scores["pairs"]
+    ]  # fmt: skip
+    columns = ("models", "metric", "against", "difference, points", "only first right", "only second", "McNemar p")
+    if rows:
+        say_table("Models compared on the same videos", columns, rows, left=3)
+
+
+def _say_truth(scores: Mapping[str, Any]) -> None:
+    if scores["truth"] is None:
+        return
+    rows = [
+        (name, x["videos"], *(percent(x[key]) for key in ("precision", "recall", "jaccard", "exact")))
+        for name in ("given", "reassessed")
+        if (x := scores["truth"].get(name))
+    ]
+    columns = ("label sets", "videos", "precision", "recall", "mean overlap", "exactly right")
+    say_table("Label sets against the true ones", columns, rows)
+    errors = [
+        (m["name"], metric, _points(m[metric]["original_error"]), _points(m[metric].get("real_error")))
+        for m in scores["models"]
+        for metric in scores["metrics"]
+    ]
+    say_table("Accuracy minus true accuracy, points", ("model", "metric", "original", "ReaL"), errors, left=2)
+
+
+def words(result: Mapping[str, Any]) -> str:
+    """What was looked at, what may be concluded and what was left out, in sentences."""
+    lines = list(result["notes"])
+    looked = result["review"]
+    if looked is not None:
+        sizes = looked["set_sizes"]
+        lines.append(
+            f"reviewed videos: {looked['reviewed']}, of which with another label set than the given label: "
+            f"{looked['changed']}, dropped (left out of ReaL): {looked['dropped']}; largest set: {sizes['max']} labels."
+        )
+        if looked["elsewhere"]:
+            lines.append(f"rows of the labels table about videos not evaluated here: {looked['elsewhere']}")
+        if looked["dropped"]:
+            told = ", ".join(
+                f"{m['name']} {metric} {percent(m[metric]['real_with_dropped']['rate'])}"
+                for m in result["models"]
+                for metric in result["metrics"]
+            )
+            lines.append(f"ReaL with dropped videos counted by their given label: {told}.")
+        lines.append(looked["statement"])
+    lines += left_out_words(result["left_out"])
+    if "wrote" in result:
+        lines.append(f"wrote {result['wrote']}")
+    return "\n".join(lines)

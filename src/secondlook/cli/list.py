@@ -1,0 +1,27 @@
+"""List what each room offers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from secondlook import catalog
+from secondlook.cli._say import AsJson, finish
+
+
+def run(
+    room: Annotated[str, typer.Argument(help=f"One of {', '.join(catalog.PLUGIN_ROOMS)}; all when left out.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List models, heads, datasets, explainers and the rest, one line each.
+
+    Example: `secondlook list models`
+    """
+    rooms = [room] if room else list(catalog.PLUGIN_ROOMS)
+    found = {r: catalog.describe(r) for r in rooms}
+    lines = []
+    for name, described in found.items():
+        width = max((len(n) for n in described), default=0)
+        lines += [name, *(f"  {n:<{width}}  {first_line}" for n, first_line in described.items()), ""]
+    finish(found, "\n".join(lines).rstrip(), as_json)

@@ -1,0 +1,1 @@
+"""Predictions against given and reassessed labels: accuracy, ReaL, intervals, confusion."""

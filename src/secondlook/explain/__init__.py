@@ -1,0 +1,1 @@
+"""One file = one method: `explain(model, card, clip, label, **options)` -> HeatMap."""

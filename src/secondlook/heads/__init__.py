@@ -1,0 +1,1 @@
+"""One file = one late temporal head: `build(channels, frames, num_classes)`, features_BCTHW -> logits_BK."""

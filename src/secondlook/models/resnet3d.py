@@ -1,0 +1,96 @@
+"""3D ResNet: every kernel looks at space and time (R3D-10/18/34 in torchvision's layout, and `tiny` for a CPU).
+
+Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?", CVPR 2018; Tran et al., "A
+Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018 (R3D). Departs from Hara and follows Tran
+and torchvision's `r3d_18`: a 3 x 7 x 7 stem with stride (1, 2, 2) and no max-pool. 10 and 34 are the same network with
+one block a stage (Hara's depth 10) and with 3, 4, 6, 3 blocks (Hara's and Tran's depth 34).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from secondlook.cards import ModelCard
+from secondlook.layers.kaiming import kaiming_
+from secondlook.layers.residual import BasicBlock, shortcut
+from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, card_of, frames_left, head_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Widths, depths and strides of a variant."""
+
+    blocks: tuple[int, int, int, int]
+    channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    strides: tuple[tuple[int, int], ...] = ((1, 1), (2, 2), (2, 2), (2, 2))
+    """(time, space) of each stage's first block."""
+
+
+PLANS: Mapping[str, Plan] = {
+    "10": Plan((1, 1, 1, 1)),
+    "18": Plan((2, 2, 2, 2)),
+    "34": Plan((3, 4, 6, 3)),
+    "tiny": Plan((1, 1, 1, 1), (16, 24, 40, 64), ((1, 2), (2, 2), (2, 2), (1, 1))),
+}
+_REFERENCE = "Hara et al., CVPR 2018; Tran et al., CVPR 2018"
+CARDS: Mapping[str, ModelCard] = {
+    variant: ModelCard(f"resnet3d:{variant}", TINY_CLIP if variant == "tiny" else KINETICS, POINTS, _REFERENCE)
+    for variant in PLANS
+}
+
+
+def build(
+    variant: str,
+    num_classes: int,
+    head: str = "average",
+    *,
+    in_channels: int | None = None,
+    frames: int | None = None,
+    dropout: float = 0.0,
+    **unknown: object,
+) -> nn.Module:
+    """A randomly initialised 3D ResNet, `x_BCTHW -> logits_BK`.
+
+    Args:
+        variant: a name in `CARDS`.
+        num_classes: K.
+        head: a file in `heads/`.
+        in_channels: channels of the clip; those of the card when left out.
+        frames: T of the clips, for heads that must know it; that of the card when left out.
+        dropout: share of the pooled features dropped in training.
+        unknown: refused.
+
+    Raises:
+        UnknownName: for a variant, head or option that does not exist.
+    """
+    card = card_of(CARDS, variant, unknown)
+    plan = PLANS[variant]
+    channels_in = in_channels or card.clip.channels
+    width = plan.channels[0]
+    stem = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv3d(channels_in, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
+            norm=nn.BatchNorm3d(width),
+            act=nn.ReLU(),
+        )
+    )
+    stages = []
+    for channels, depth, stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
+        blocks = [_block(width, channels, stride), *(_block(channels, channels, (1, 1)) for _ in range(depth - 1))]
+        stages.append(nn.Sequential(*blocks))
+        width = channels
+    left = frames_left(frames or card.clip.frames, plan.strides)
+    network = StagedNetwork(channels_in, stem, stages, head_of(head, width, left, num_classes, dropout))
+    return kaiming_(network)
+
+
+def _block(channels_in: int, channels: int, stride: tuple[int, int]) -> BasicBlock:
+    time, space = stride
+    conv1 = nn.Conv3d(channels_in, channels, 3, (time, space, space), 1, bias=False)
+    conv2 = nn.Conv3d(channels, channels, 3, 1, 1, bias=False)
+    around = shortcut(nn.Conv3d, channels_in, channels, (time, space, space), nn.BatchNorm3d)
+    return BasicBlock(conv1, conv2, channels, nn.BatchNorm3d, around)

@@ -1,0 +1,1 @@
+"""Clips -> logits -> prediction table: loader, weights, views, run."""

@@ -1,0 +1,1 @@
+"""One file = one aggregator: `fit(answers, **options)` -> label sets with the rule that made each."""

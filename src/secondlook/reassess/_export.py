@@ -1,0 +1,116 @@
+"""Reassessed sets for other programs (JSON, CSV, k-hot array); the worker table and the re-post list as CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+
+from secondlook import tables
+from secondlook.errors import BadValue
+from secondlook.labels import LabelSpace
+from secondlook.reassess._sets import Reassessed
+
+FORMATS = (".json", ".csv", ".npy")
+REPOST_COLUMNS = ("video_id", "rule", "approved", "answers")
+
+
+def check_formats(paths: Iterable[str | Path]) -> None:
+    """Raises BadValue if a file's ending names no format."""
+    for path in paths:
+        if Path(path).suffix.lower() not in FORMATS:
+            raise BadValue(
+                str(path), f"an export must end in {', '.join(FORMATS)}", "Name it labels.json, for example."
+            )
+
+
+def read_videos(path: str | Path, labels: pa.Table, space: LabelSpace) -> pa.Table:
+    """The videos table that rows of the labels table belong to.
+
+    Raises:
+        BadValue: if it has another label space, or lacks a reassessed video.
+    """
+    videos = tables.read(tables.VIDEOS, path)
+    if tables.label_space(videos).names != space.names:
+        raise BadValue(str(path), "has other labels than the answers", "Give the videos that were audited.")
+    lost = set(labels["video_id"].to_pylist()) - set(videos["video_id"].to_pylist())
+    if lost:
+        raise BadValue(min(lost), f"was reassessed but is not in {path}", "Give the videos that were audited.")
+    return videos
+
+
+def write_sets(labels: pa.Table, space: LabelSpace, path: str | Path, videos: pa.Table | None = None) -> int:
+    """Writes the label sets in the format that the file's ending names; gives how many videos it holds.
+
+    * `.json`: a list of lists of label indices in video order, as ReaL labels are kept (L. Beyer et al., "Are we done
+      with ImageNet?", 2020).
+    * `.csv`: video_id, given label, labels by name separated by `|`, rule.
+    * `.npy`: uint8 `N x K`, 1 where the label is in the set; read it with `numpy.load(path, allow_pickle=False)`.
+
+    Args:
+        labels: rows of the labels table.
+        space: what label indices mean.
+        path: file to write.
+        videos: what `read_videos` gave: the export then holds its videos in its order, those that were not reassessed
+            with their given label (rule "given"). Without it: the reassessed videos in the order of `labels`.
+
+    Raises:
+        BadValue: if the ending names no format.
+    """
+    check_formats([path])
+    path = Path(path)
+    names = ("video_id", "given_label", "rule")
+    columns = [labels[name].to_pylist() for name in names]
+    rows = list(zip(*columns, tables.lists(labels, "labels"), strict=True))
+    if videos is not None:
+        found = {row[0]: row for row in rows}
+        given = zip(videos["video_id"].to_pylist(), videos["label"].to_pylist(), strict=True)
+        rows = [found.get(v, (v, y, "given", [y] if y != tables.UNLABELLED else [])) for v, y in given]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    if path.suffix.lower() == ".json":
+        part.write_text(json.dumps([row[3] for row in rows]) + "\n", encoding="utf-8")
+    elif path.suffix.lower() == ".csv":
+        _write_csv(
+            part,
+            ("video_id", "given_label", "labels", "rule"),
+            ((v, _name(space, y), "|".join(space.names[i] for i in found), rule) for v, y, rule, found in rows),
+        )
+    else:
+        k_hot_NK = np.zeros((len(rows), len(space)), np.uint8)
+        for n, row in enumerate(rows):
+            k_hot_NK[n, row[3]] = 1
+        with part.open("wb") as file:
+            np.save(file, k_hot_NK, allow_pickle=False)
+    part.replace(path)
+    return len(rows)
+
+
+def write_workers(result: Reassessed, path: str | Path) -> None:
+    """The worker table as CSV, by pseudonym."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.csv.write_csv(result.workers, path)
+
+
+def write_repost(result: Reassessed, path: str | Path) -> None:
+    """The videos to post again as CSV; `secondlook annotate repost` reads it."""
+    failed = result.labels.filter(pa.compute.is_in(result.labels["video_id"], pa.array(result.failed, pa.string())))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    _write_csv(Path(path), REPOST_COLUMNS, zip(*(failed[name].to_pylist() for name in REPOST_COLUMNS), strict=True))
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _name(space: LabelSpace, label: int) -> str:
+    return "" if label == tables.UNLABELLED else space.names[label]

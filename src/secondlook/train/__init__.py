@@ -1,0 +1,1 @@
+"""Clips and labels -> weights: module, data, losses, loop, run folder."""

@@ -1,0 +1,207 @@
+"""The training itself: run folder, network, data and Lightning's Trainer put together."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from secondlook import tables
+from secondlook.errors import BadValue
+from secondlook.predict.weights import quick_on_cpu
+from secondlook.train.checkpoint import Checkpoints, RunFolder
+from secondlook.train.data import ClipData, choose_rows
+from secondlook.train.module import Recogniser
+from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
+from secondlook.train.settings import TrainSettings
+from secondlook.train.start import card_of, start_model
+
+_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training led to."""
+
+    run: Path
+    epochs: int
+    """Complete epochs in the run folder."""
+    resumed: int
+    """Of these, epochs that were there already."""
+    best: Mapping[str, float]
+    """Row of curves.csv of the best epoch; the last one where there is no validation."""
+    last: Mapping[str, float]
+    train_videos: int
+    val_videos: int
+    unreadable: int
+    """Videos that could not be used (`unreadable.csv`), those set aside on purpose not counted."""
+    notes: tuple[str, ...]
+    """Sentences that the user should see."""
+    clips_per_s: float
+    """Training clips a second of this call, validation and writing included; 0 if nothing was left to do."""
+
+
+def train(
+    videos: pa.Table,
+    run: str | Path,
+    settings: TrainSettings | None = None,
+    *,
+    reassessed: pa.Table | None = None,
+    inputs: Mapping[str, str] | None = None,
+    restart: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> TrainResult:
+    """Trains a recogniser on split `train` of a videos table, or goes on with a run that was stopped.
+
+    A run folder that holds a complete epoch of the same run is continued after it; the result is the same, bit for bit
+    on one machine, as without the stop. Every random number comes from `settings.seed`; the caller's generator is left
+    as it was. Videos that cannot be read are listed in `unreadable.csv`; the rest of their batch is trained on.
+
+    Args:
+        videos: a videos table with its label space.
+        run: folder to write (`checkpoint` says what is in it).
+        settings: see `TrainSettings`.
+        reassessed: a labels table: train on its sets with the sigmoid loss (`losses.k_hot_cross_entropy`).
+        inputs: name and SHA-256 of other files the result depends on; a run goes on only with the same.
+        restart: throw away the run that is in the folder.
+        on_progress: called after every batch and epoch.
+        callbacks: further callbacks for Lightning's Trainer.
+
+    Raises:
+        BadValue: if settings, data or the folder's run do not fit.
+        KeyboardInterrupt: after a ctrl-C, when everything is written.
+    """
+    settings, folder = settings or TrainSettings(), RunFolder(Path(run))
+    labels = tables.label_space(videos)
+    if reassessed is not None and (settings.label_smoothing or settings.swap_left_right):
+        name = "label_smoothing" if settings.label_smoothing else "swap_left_right"
+        raise BadValue(getattr(settings, name), f"{name} is not for training on label sets", "Leave it out.")
+    rows = choose_rows(videos, labels, reassessed)
+    card = card_of(settings)
+    data = ClipData(videos, rows, card.clip, labels, settings)
+    batches = len(data.batches("train", world=settings.devices))
+    model, notes = start_model(card, labels, settings, reassessed is not None)
+    notes = (*notes, *rows.notes, *data.notes)
+    if not len(rows.val):
+        notes = (*notes, "there is no split val: the best weights are the last ones")
+    done = folder.open(videos, settings, card, labels, inputs or {}, restart)
+    unreadable = Unreadable(folder.path / "unreadable.csv", rows.unusable, rows.train, rows.val)
+    curves = Curves(folder.path / "curves.csv")
+    module = Recogniser(
+        model,
+        settings,
+        -(-batches // settings.accumulate),
+        {"card": card.to_dict(), "labels": labels.to_dict(), "settings": settings.to_dict()},
+        rows.train_sets,
+        rows.val_sets,
+    )
+    watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
+    began_s = time.perf_counter()
+    if done < settings.epochs:
+        with _quiet(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():
+            trainer = _trainer(folder, settings, [curves, unreadable, *watch, *callbacks, Checkpoints(folder)])
+            if trainer.strategy.root_device.type == "cpu":
+                quick_on_cpu(model)
+            try:
+                _fit(trainer, module, data, folder.last if done else None)
+            finally:
+                data.close()
+    clips = (settings.epochs - done) * len(rows.train)
+    rows_of_curves = read_curves(curves.path)
+    return TrainResult(
+        run=folder.path,
+        epochs=settings.epochs,
+        resumed=done,
+        best=_best(rows_of_curves),
+        last=rows_of_curves[-1],
+        train_videos=len(rows.train),
+        val_videos=len(rows.val),
+        unreadable=unreadable.failed,
+        notes=notes,
+        clips_per_s=clips / (time.perf_counter() - began_s),
+    )
+
+
+def _trainer(folder: RunFolder, settings: TrainSettings, callbacks: list[Callback]) -> Trainer:
+    return Trainer(
+        accelerator="auto",
+        devices=settings.devices,
+        precision=_PRECISION[settings.precision],  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder.path, name="tensorboard", version=""),
+        default_root_dir=folder.path,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        benchmark=False,
+    )
+
+
+def _fit(trainer: Trainer, module: Recogniser, data: ClipData, checkpoint: Path | None) -> None:
+    """`Trainer.fit`, but a ctrl-C is a KeyboardInterrupt as everywhere, and ctrl-C still works afterwards."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        # Lightning turns a KeyboardInterrupt into an exit and leaves ctrl-C switched off.
+        raise KeyboardInterrupt from stop
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _best(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The row whose weights are the best: see `Checkpoints`."""
+    if not rows or math.isnan(rows[-1]["val_top1"]):
+        return rows[-1] if rows else {}
+    return max(rows, key=lambda row: (row["val_top1"], -row["val_loss"], -row["epoch"]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advertisements and hints stay away; its errors do not."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # How many workers are best is measured (docs), not guessed from the number of cores.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # A table without split val has no validation batches; the notes say so.
+        warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero.*")
+        # Lightning still uses a name of torch's that will go.
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _deterministic_cudnn() -> Iterator[None]:
+    """Convolutions on a GPU give the same bits each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before

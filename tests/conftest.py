@@ -1,0 +1,75 @@
+"""Fixtures that every room's tests share: real clips where they are there, and tiny videos drawn by code."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def spec_items() -> set[tuple[str, str]]:
+    """Every (specification, item) that `make spec` knows; empty where the specifications are not beside the project."""
+    path = SHARED / "specs" / "items.tsv"
+    if not path.is_file():
+        return set()
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            (row["specification"], row["item"]) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A mark that names no known item is an error."""
+    known = spec_items()
+    if not known:
+        return
+    for item in items:
+        for mark in item.iter_markers("spec"):
+            specification, *numbers = (str(a) for a in mark.args)
+            for number in numbers:
+                if (specification, number) not in known:
+                    raise pytest.UsageError(f"{item.nodeid}: spec mark names no known item: {specification} {number}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real clips; tests that need it are skipped where it is not there."""
+    folder = SHARED / "data"
+    if not (folder / "README.md").is_file():
+        pytest.skip("the real clips (../shared/data) are not beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_video() -> Callable[..., Path]:
+    """Writes a tiny video: frame t is flat grey `10 + 10 t` (modulo 240) with a white square that moves right."""
+
+    def draw(
+        path: Path,
+        frames: int = 12,
+        height: int = 48,
+        width: int = 64,
+        fps: int = 12,
+        codec: str = "libx264",
+        options: dict[str, str] | None = None,
+    ) -> Path:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=fps, options=options or {})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for t in range(frames):
+                pixels_HWC = np.full((height, width, 3), (10 + 10 * t) % 240, dtype=np.uint8)
+                left = (2 * t) % max(width - 8, 1)
+                pixels_HWC[height // 2 : height // 2 + 6, left : left + 6] = 255
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels_HWC, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return draw
