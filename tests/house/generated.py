@@ -48,7 +48,9 @@ def table_columns() -> str:
     """Every table that passes between rooms, with its columns."""
     parts = []
     for schema in tables.SCHEMAS.values():
-        parts.append(f"### `{schema.name}`\n\n{schema.doc.capitalize()}. Key: {', '.join(f'`{k}`' for k in schema.key)}.\n")
+        parts.append(
+            f"### `{schema.name}`\n\n{schema.doc.capitalize()}. Key: {', '.join(f'`{k}`' for k in schema.key)}.\n"
+        )
         parts.append("| column | type | unit | meaning |\n|---|---|---|---|")
         for c in schema.columns:
             parts.append(f"| `{c.name}`{' (optional)' if c.optional else ''} | {c.type} | {c.unit} | {c.doc} |")

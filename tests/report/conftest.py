@@ -48,10 +48,10 @@ def campaign(tmp_path: Path, draw_video) -> Path:
         predicted = [(g + 1) % 4 if i in wrong else g for i, g in enumerate(GIVEN)]
         rows = [
             {
-                "video_id": v, "view": view, "label": g, "split": "test", "start_s": 0.0, "crop": "", "logits": l,
+                "video_id": v, "view": view, "label": g, "split": "test", "start_s": 0.0, "crop": "", "logits": row,
                 "status": "ok", "reason": "",
             }
-            for v, g, l in zip(ids[:11], GIVEN, logits(predicted), strict=False)
+            for v, g, row in zip(ids[:11], GIVEN, logits(predicted), strict=False)
             for view in (-1, 0)
         ]  # fmt: skip
         tables.write(tables.PREDICTIONS, rows, work / f"{model}.parquet", {**about, "model": f"toy:{model}"})

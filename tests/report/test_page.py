@@ -17,7 +17,7 @@ from secondlook.report.collect import gather
 class Tags(HTMLParser):
     """Every start tag with its attributes, and that each element that must be closed is closed in order."""
 
-    VOID = frozenset("meta link img br hr input source path use rect".split())
+    VOID = frozenset(["meta", "link", "img", "br", "hr", "input", "source", "path", "use", "rect"])
 
     def __init__(self) -> None:
         super().__init__()

@@ -181,3 +181,44 @@ def test_bad_settings(wrong):
 def test_wrong_number_of_frames():
     with pytest.raises(BadValue, match="takes 2 frames"):
         augment(ramp(frames=3), 0, SPEC, Augment(), generator())
+
+
+def test_zoomed_reads_where_the_formula_says():
+    """The slow twin: each pixel is read by hand at `u / s + 2 d`, bilinear, borders repeated."""
+    from secondlook.video.augment import SHIFT, STRETCH, ZOOM, zoomed
+
+    frames_TCHW = torch.randint(0, 256, (2, 3, 6, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    size, stretch, down, across = 0.8, -0.5, 0.6, -1.0
+    wide = 1 + ZOOM * size
+    tall = wide * (1 + STRETCH * stretch)
+    found_TCHW = zoomed(frames_TCHW, size, stretch, down, across)
+    x_CHW = frames_TCHW[0].double()
+    for row in range(6):
+        for column in range(8):
+            v = (2 * (row + 0.5) / 6 - 1) / tall + 2 * SHIFT * down
+            u = (2 * (column + 0.5) / 8 - 1) / wide + 2 * SHIFT * across
+            y = min(max((v + 1) / 2 * 6 - 0.5, 0), 5)
+            x = min(max((u + 1) / 2 * 8 - 0.5, 0), 7)
+            top, left = min(int(y), 4), min(int(x), 6)
+            b, a = y - top, x - left
+            want_C = (1 - b) * ((1 - a) * x_CHW[:, top, left] + a * x_CHW[:, top, left + 1]) + b * (
+                (1 - a) * x_CHW[:, top + 1, left] + a * x_CHW[:, top + 1, left + 1]
+            )
+            assert (found_TCHW[0, :, row, column].double() - want_C).abs().max() <= 0.51
+    assert found_TCHW.dtype == torch.uint8
+
+
+def test_zoomed_by_nothing_changes_nothing():
+    from secondlook.video.augment import zoomed
+
+    frames_TCHW = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4)
+    assert torch.equal(zoomed(frames_TCHW, 0, 0, 0, 0), frames_TCHW)
+
+
+def test_zoom_is_the_same_for_all_frames_of_a_clip():
+    spec = ClipSpec(frames=3, height=8, width=8, fit="squash")
+    frames_THWC = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8), 3, axis=0)
+    x_CTHW, _ = augment(frames_THWC, 0, spec, Augment(crop="zoom"), torch.Generator().manual_seed(1))
+    assert torch.equal(x_CTHW[:, 0], x_CTHW[:, 1])
+    other_CTHW, _ = augment(frames_THWC, 0, spec, Augment(crop="zoom"), torch.Generator().manual_seed(2))
+    assert not torch.equal(x_CTHW, other_CTHW)

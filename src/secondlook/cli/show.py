@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secondlook import catalog
 from secondlook.cli._say import AsJson, finish
-from secondlook.errors import BadValue, UnknownName
+from secondlook.errors import BadValue
 
 if TYPE_CHECKING:
     from secondlook.cards import ModelCard
@@ -44,36 +43,23 @@ def models(
     Example: `secondlook show models tsm:r50 --classes 51 --frames 8 --size 224x224`
     """
     if not name:
-        found = {family: _variants(family) for family in catalog.names("models")}
+        found = {family: list(catalog.find("models", family).CARDS) for family in catalog.names("models")}
         described = catalog.describe("models")
-        lines = [f"{f}: {described[f]}\n  {', '.join(f'{f}:{v}' for v in cards)}" for f, cards in found.items()]
-        finish({f: list(cards) for f, cards in found.items()}, "\n".join(lines), as_json)
+        lines = [f"{f}: {described[f]}\n  {', '.join(f'{f}:{v}' for v in variants)}" for f, variants in found.items()]
+        finish(found, "\n".join(lines), as_json)
         return
     from dataclasses import asdict, replace
 
-    from secondlook.models import _count
+    from secondlook.models._count import cost_of
+    from secondlook.predict.weights import find_card, with_clip
 
-    card = replace(_card(name), head=head)
-    counted = _count.cost_of(card, classes, frames=frames, size=_height_width(size) if size else None)
+    height, width = _height_width(size) if size else (None, None)
+    card = with_clip(replace(find_card(name), head=head), frames=frames, height=height, width=width)
+    counted = cost_of(card, classes)
     result = {"model": card.name, "classes": classes, "head": head or "average", **asdict(counted)}
     finish(
         {**result, "clip": card.clip.to_dict(), "reference": card.reference}, _words(card, classes, counted), as_json
     )
-
-
-def _variants(family: str) -> Mapping[str, ModelCard]:
-    cards: Mapping[str, Any] = catalog.find("models", family).CARDS
-    return cards
-
-
-def _card(name: str) -> ModelCard:
-    family, colon, variant = name.partition(":")
-    cards = _variants(family)
-    if not colon:
-        raise BadValue(name, "a model is named family:variant", f"Known: {', '.join(f'{family}:{v}' for v in cards)}.")
-    if variant not in cards:
-        raise UnknownName(f"variant of {family}", variant, cards, "`secondlook show models` lists them all.")
-    return cards[variant]
 
 
 def _height_width(size: str) -> tuple[int, int]:

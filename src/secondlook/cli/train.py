@@ -48,8 +48,8 @@ def run(
     sampling: Annotated[str | None, typer.Option(help="segments or dense.", rich_help_panel=_CLIP)] = None,
     stride: Annotated[int | None, typer.Option(help="Between frames of a dense clip.", rich_help_panel=_CLIP)] = None,
     crop: Annotated[
-        str, typer.Option(help="Augmentation: none, random or multi_scale.", rich_help_panel=_CLIP)
-    ] = "multi_scale",
+        str, typer.Option(help="Augmentation: auto, none, random, multi_scale, zoom.", rich_help_panel=_CLIP)
+    ] = "auto",
     flip: Annotated[
         float, typer.Option(help="Augmentation: share of clips mirrored, where labels allow.", rich_help_panel=_CLIP)
     ] = 0.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from secondlook import catalog
@@ -61,7 +62,7 @@ def cost(network: nn.Module, points: ExplainPoints, x_CTHW: tuple[int, int, int,
     training = network.training
     network.eval()
     try:
-        with torch.no_grad(), _no_fast_attention(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _plain_attention(), FlopCounterMode(display=False) as counter:
             logits_BK = network(torch.empty(1, *x_CTHW, device=device))
     except RuntimeError as error:
         raise BadValue(
@@ -87,26 +88,18 @@ def cost(network: nn.Module, points: ExplainPoints, x_CTHW: tuple[int, int, int,
     return Cost(x_CTHW, parameters(network), counter.get_total_flops() // 2, tuple(stages))
 
 
-def cost_of(
-    card: ModelCard, num_classes: int, *, frames: int | None = None, size: tuple[int, int] | None = None
-) -> Cost:
-    """Counts a model by its card, without memory for its weights.
-
-    Args:
-        card: a model's card; its recipe says the clip where `frames` or `size` do not.
-        num_classes: K.
-        frames: T.
-        size: height and width.
-    """
+def cost_of(card: ModelCard, num_classes: int) -> Cost:
+    """Counts a model by its card, on a clip of the card's recipe, without memory for its weights."""
     clip = card.clip
-    height, width = size or (clip.height, clip.width)
-    length = frames or clip.frames
-    family = catalog.find("models", card.family)
     with torch.device("meta"):
-        network = family.build(
-            card.variant, num_classes, card.head, in_channels=clip.channels, **{"frames": length, **card.options}
+        network = catalog.find("models", card.family).build(
+            card.variant,
+            num_classes,
+            card.head or "average",
+            in_channels=clip.channels,
+            **{"frames": clip.frames, **card.options},
         )
-    return cost(network, card.explain, (clip.channels, length, height, width))
+    return cost(network, card.explain, (clip.channels, clip.frames, clip.height, clip.width))
 
 
 def parameters(network: nn.Module) -> int:
@@ -115,11 +108,12 @@ def parameters(network: nn.Module) -> int:
 
 
 @contextmanager
-def _no_fast_attention() -> Iterator[None]:
-    """The fused attention of `nn.MultiheadAttention` in evaluation mode hides its products from the counter."""
+def _plain_attention() -> Iterator[None]:
+    """Fused attention, of `nn.MultiheadAttention` and of single calls, hides its products from the counter."""
     was = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was)

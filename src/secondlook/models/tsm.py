@@ -33,6 +33,10 @@ class Plan:
     block: type[BasicBlock] | type[Bottleneck]
     blocks: tuple[int, int, int, int]
     channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    strides: tuple[int, int, int, int] = (1, 2, 2, 2)
+    """Stride of each stage's first block."""
+    stem: int = 64
+    """Channels of the stem."""
     pool: bool = True
     """A 3 x 3 max-pool of stride 2 ends the stem."""
     online: bool = False
@@ -41,10 +45,10 @@ class Plan:
 PLANS: Mapping[str, Plan] = {
     "r18": Plan(BasicBlock, (2, 2, 2, 2)),
     "r50": Plan(Bottleneck, (3, 4, 6, 3)),
-    "tiny": Plan(BasicBlock, (1, 1, 1, 1), (16, 32, 64, 96), pool=False),
+    "tiny": Plan(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), (2, 2, 2, 1), stem=16, pool=False),
     "r18-online": Plan(BasicBlock, (2, 2, 2, 2), online=True),
     "r50-online": Plan(Bottleneck, (3, 4, 6, 3), online=True),
-    "tiny-online": Plan(BasicBlock, (1, 1, 1, 1), (16, 32, 64, 96), pool=False, online=True),
+    "tiny-online": Plan(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), (2, 2, 2, 1), stem=16, pool=False, online=True),
 }
 _CLIP = ClipSpec(frames=8, sampling="segments", short_side=256, height=224, width=224)
 _TINY_CLIP = ClipSpec(
@@ -171,14 +175,14 @@ def build(
     plan = PLANS[variant]
     past_only = plan.online if online is None else online
     channels_in = in_channels or card.clip.channels
-    width = plan.channels[0]
+    width = plan.stem
     stem = OrderedDict[str, nn.Module](
         conv=nn.Conv2d(channels_in, width, 7, 2, 3, bias=False), norm=nn.BatchNorm2d(width), act=nn.ReLU()
     )
     if plan.pool:
         stem["pool"] = nn.MaxPool2d(3, 2, 1)
     stages = []
-    for channels, depth, first_stride in zip(plan.channels, plan.blocks, (1, 2, 2, 2), strict=True):
+    for channels, depth, first_stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
         blocks = []
         for stride in (first_stride, *[1] * (depth - 1)):
             shift = TemporalShift(shift_fraction, online=past_only)

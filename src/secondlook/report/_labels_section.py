@@ -12,9 +12,10 @@ import numpy as np
 from secondlook import tables
 from secondlook.report.collect import Findings
 
-MODEL, LABEL, BOTH, OPEN = "model's mistake", "label's mistake", "label too narrow", "not yet asked"
+MODEL, LABEL, BOTH, OPEN = "model's mistake", "label's mistake", "label too narrow", "still open"
 """Verdicts on a candidate. Label's mistake: people dropped or never chose the given label and chose a prediction. Label
-too narrow: the given label holds and so does a prediction that was scored wrong."""
+too narrow: the given label holds and so does a prediction that was scored wrong. Open: nobody was asked, or no answer
+was approved."""
 
 
 def mistakes(found: Findings) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ def top1(predictions: Any) -> dict[str, tuple[int, float]]:
     """video_id -> (most probable class, its softmax probability) of every usable video row."""
     rows = predictions.filter(np.equal(predictions["view"].to_numpy(), -1))
     logits_BK = tables.matrix(rows, "logits").astype(np.float64)
-    usable: list[bool] = np.isfinite(logits_BK).all(axis=1).tolist()
+    usable = np.isfinite(logits_BK.sum(axis=1)).tolist()
     exp_BK = np.exp(logits_BK - logits_BK.max(axis=1, keepdims=True, initial=-np.inf))
     found = {}
     for video_id, ok, exp_K in zip(rows["video_id"].to_pylist(), usable, exp_BK, strict=True):

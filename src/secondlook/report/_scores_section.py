@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-METRICS = {"top1": "top-1"}
-
 
 def accuracy_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row a model and metric, as the page's table shows it; empty without scores."""
@@ -30,6 +28,17 @@ def accuracy_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def accuracy_tiles(scores: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Top-1 of each model at a glance: original, and after the arrow reassessed."""
+    tiles = []
+    for model in scores.get("models", []):
+        original, real, true = (_cell(model["top1"].get(key))["text"] for key in ("original", "real", "true"))
+        value = f"{original} → {real}" if real else original
+        note = ("original to reassessed" if real else "original") + (f"; truth {true}" if true else "")
+        tiles.append({"label": f"{model['name']}, top-1", "value": value, "note": note})
+    return tiles
 
 
 def dumbbell_rows(scores: Mapping[str, Any]) -> list[dict[str, float | str]]:

@@ -19,7 +19,7 @@ from secondlook.labels import LabelSpace
 from secondlook.report import _explanations_section as explained
 from secondlook.report import _labels_section as reviewed
 from secondlook.report import media, plots
-from secondlook.report._scores_section import accuracy_rows, comparison, dumbbell_rows, top_confusions
+from secondlook.report._scores_section import accuracy_rows, accuracy_tiles, comparison, dumbbell_rows, top_confusions
 from secondlook.report.collect import Findings, gather
 
 _HERE = Path(__file__).parent
@@ -63,6 +63,7 @@ def write(
     view["explanations"] = explained.section(found.explanations, most_explanations, step)
     view["runs"] = _runs(found, view["plots"])
     view["data"] = _data(found, space, view["plots"])
+    view["tiles"] += accuracy_tiles(found.scores)
     view["tiles"] += view["audit"].get("tiles", []) if view["audit"] else []
     view["title"] = title or f"A second look at {_dataset(found)}"
     view["subtitle"] = view["data"]["sentence"] if view["data"] else ""

@@ -168,7 +168,7 @@ class ClipData(LightningDataModule):
         self.rows, self.settings = rows, settings
         augment = Augment.for_labels(
             labels,
-            crop=settings.crop,
+            crop=settings.crop if settings.crop != "auto" else "multi_scale" if spec.fit == "crop" else "zoom",
             flip=settings.flip,
             jitter=settings.jitter,
             swap_left_right=settings.swap_left_right,

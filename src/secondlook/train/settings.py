@@ -12,7 +12,7 @@ from secondlook.errors import BadValue, UnknownName
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["cosine", "none"]
 Precision = Literal["32", "bf16", "16"]
-Crop = Literal["none", "random", "multi_scale"]
+Crop = Literal["auto", "none", "random", "multi_scale", "zoom"]
 
 DEFAULT_LEARNING_RATE: Mapping[str, float] = {"sgd": 0.01, "adamw": 0.001}
 
@@ -60,8 +60,9 @@ class TrainSettings:
     sampling: str | None = None
     stride: int | None = None
     modality: str | None = None
-    crop: Crop = "multi_scale"
-    """Augmentation: which part of the frame is cut out (recipes with `fit="crop"`)."""
+    crop: Crop = "auto"
+    """Augmentation: which part of the frame is cut out (`video.augment.Augment`). `auto`: `multi_scale` where the
+    recipe crops, `zoom` where it shows the whole frame."""
     flip: float = 0.0
     """Augmentation: share of clips that are mirrored; none of a directional dataset are, see `swap_left_right`."""
     swap_left_right: bool = False

@@ -56,7 +56,7 @@ def start_model(
         new_classifier, note = _from_run(model, card, labels, settings.init)
         notes = (note,)
     elif settings.weights is not None:
-        notes = _from_published(model, settings.weights, len(labels))
+        notes = _from_published(model, settings.weights)
     if on_sets and new_classifier:
         bias = getattr(model.get_submodule(card.explain.classifier), "bias", None)
         if isinstance(bias, torch.Tensor):
@@ -90,10 +90,10 @@ def _from_run(model: nn.Module, card: ModelCard, labels: LabelSpace, run: Path) 
     )
 
 
-def _from_published(model: nn.Module, path: Path, num_classes: int) -> tuple[str, ...]:
+def _from_published(model: nn.Module, path: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise MissingFile(path, "Give a published checkpoint, or leave --weights out.")
     from secondlook.predict.published import load_published
 
-    report = load_published(model, path, num_classes)
-    return (f"weights start from {path}: {report}",)
+    report = load_published(model, path)
+    return (f"weights start from {report.words()}",)

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from secondlook.cards import ClipSpec
 from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace, normalise
 from secondlook.video import transform
 
-Crop = Literal["none", "random", "multi_scale"]
+Crop = Literal["none", "random", "multi_scale", "zoom"]
 SCALES = (1.0, 0.875, 0.75, 0.66)
 """Sides of a multi-scale crop, as parts of the largest one."""
 POSITIONS = (
@@ -29,6 +30,8 @@ POSITIONS = (
     (1, 1), (1, 3), (3, 1), (3, 3),  # quarters
 )  # fmt: skip
 """Where a multi-scale crop may lie: steps down and across a grid of 0..4 over the room that is left."""
+ZOOM, STRETCH, SHIFT = 0.1, 0.05, 0.06
+"""`crop="zoom"`: largest change of size, of the ratio of height to width, and of place (as a part of the frame)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Augment:
     """
 
     crop: Crop = "multi_scale"
-    """`none`: the centre. `random`: the recipe's size anywhere. `multi_scale`: see `multi_scale_box`."""
+    """`none`: the centre. `random`: the recipe's size anywhere. `multi_scale`: see `multi_scale_box`. `zoom`: see
+    `zoomed`; for recipes that show the whole frame, where a crop would cut the action away."""
     flip: float = 0.0
     """Probability of mirroring a clip left to right."""
     flip_pairs: tuple[tuple[int, int], ...] = ()
@@ -150,6 +154,8 @@ def augment(
         x_TCHW = transform.resize(part_TCHW, spec.height, spec.width)
     elif settings.crop == "random":
         x_TCHW = _random_crop(frames_THWC, spec, generator)
+    elif settings.crop == "zoom":
+        x_TCHW = zoomed(transform.cut(frames_THWC, spec), *(2 * torch.rand(4, generator=generator) - 1).tolist())
     else:
         x_TCHW = transform.cut(frames_THWC, spec)
     mirror, *factors = torch.rand(4, generator=generator).tolist()
@@ -191,6 +197,28 @@ def multi_scale_box(height: int, width: int, spec: ClipSpec, generator: torch.Ge
     tall = max(1, int(largest_tall * SCALES[i] + 1e-9))
     wide = max(1, int(largest_wide * SCALES[j] + 1e-9))
     return down * (height - tall) // 4, across * (width - wide) // 4, tall, wide
+
+
+def zoomed(frames_TCHW: Tensor, size: float, stretch: float, down: float, across: float) -> Tensor:
+    """The frames a little larger or smaller, stretched and moved, the same for all of a clip; borders are repeated.
+
+    The pixel at `u` of the result, `u` in [-1, 1] from the middle, is read at `u / s + 2 d` along each axis, with
+    `s = 1 + ZOOM size` (for the height times `1 + STRETCH stretch`) and `d = SHIFT down` or `SHIFT across`.
+
+    Args:
+        frames_TCHW: RGB, uint8.
+        size: in [-1, 1], as are the others.
+        stretch: of the height.
+        down: shift down the frame.
+        across: shift across it.
+    """
+    wide = 1 + ZOOM * size
+    tall = wide * (1 + STRETCH * stretch)
+    affine_23 = torch.tensor([[1 / wide, 0.0, 2 * SHIFT * across], [0.0, 1 / tall, 2 * SHIFT * down]])
+    x_TCHW = frames_TCHW.float()
+    grid_THW2 = functional.affine_grid(affine_23.expand(len(x_TCHW), 2, 3), list(x_TCHW.shape), align_corners=False)
+    moved_TCHW = functional.grid_sample(x_TCHW, grid_THW2, padding_mode="border", align_corners=False)
+    return moved_TCHW.round().to(frames_TCHW.dtype)
 
 
 def colour_jitter(frames_TCHW: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:

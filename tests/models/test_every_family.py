@@ -1,0 +1,188 @@
+"""What every family promises, on each variant: shapes, gradients, explain points, channels, cards, names."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from secondlook import catalog
+from secondlook.cards import ModelCard
+from secondlook.errors import BadValue, UnknownName
+
+CARDS: dict[str, ModelCard] = {
+    card.name: card for family in catalog.names("models") for card in catalog.find("models", family).CARDS.values()
+}
+TINY = [name for name, card in CARDS.items() if card.variant.startswith("tiny")]
+
+
+def make(name: str, num_classes: int = 5, seed: int = 0, **options) -> nn.Module:
+    card = CARDS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return catalog.find("models", card.family).build(card.variant, num_classes, **options)
+
+
+def clip(name: str, batch: int = 2, frames: int = 6, height: int = 33, width: int = 41, channels: int = 2):
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(batch, channels, frames, height, width, generator=generator)
+
+
+@pytest.mark.parametrize("name", TINY)
+class TestTiny:
+    def test_logits_and_features(self, name: str) -> None:
+        network = make(name).eval()
+        x_BCTHW = clip(name)
+        features = network.features(x_BCTHW)
+        assert features.ndim == 5
+        assert features.shape[0] == 2
+        assert network(x_BCTHW).shape == (2, 5)
+        assert torch.equal(network(x_BCTHW), network.head(features))
+
+    def test_gives_logits_in_training_and_evaluation(self, name: str) -> None:
+        network, x_BCTHW = make(name), clip(name)
+        for mode in (True, False):
+            logits = network.train(mode)(x_BCTHW)
+            assert logits.shape == (2, 5)
+            assert not torch.allclose(logits.exp().sum(1), torch.ones(2)), "no log-softmax"
+            assert not torch.allclose(logits.sum(1), torch.ones(2)), "no softmax"
+
+    def test_a_gradient_reaches_every_parameter_and_the_input(self, name: str) -> None:
+        network, x_BCTHW = make(name), clip(name).requires_grad_()
+        nn.functional.cross_entropy(network(x_BCTHW), torch.tensor([0, 3])).backward()
+        assert x_BCTHW.grad.abs().sum() > 0
+        assert not [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+
+    def test_one_clip_alone_is_as_in_the_batch(self, name: str) -> None:
+        network, x_BCTHW = make(name).eval(), clip(name, batch=3)
+        alone = torch.cat([network(x_BCTHW[i : i + 1]) for i in range(3)])
+        assert torch.allclose(network(x_BCTHW), alone, atol=1e-5)
+
+    def test_input_need_not_be_contiguous_and_is_left_alone(self, name: str) -> None:
+        network, x_BCTHW = make(name).eval(), clip(name)
+        strange = x_BCTHW.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
+        assert not strange.is_contiguous()
+        assert torch.allclose(network(strange), network(x_BCTHW), atol=1e-5)
+        assert torch.equal(x_BCTHW, clip(name))
+
+    @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 31, 17), (7, 64, 48)])
+    def test_odd_lengths_and_sizes(self, name: str, shape: tuple[int, int, int]) -> None:
+        assert make(name).eval()(clip(name, 1, *shape)).isfinite().all()
+
+    @pytest.mark.parametrize("channels", [2, 3, 20])
+    def test_channels(self, name: str, channels: int) -> None:
+        network = make(name, in_channels=channels).eval()
+        assert network(clip(name, 1, channels=channels)).shape == (1, 5)
+        with pytest.raises(BadValue, match=f"wants B x {channels} x T x H x W"):
+            network(clip(name, 1, channels=channels + 1))
+        with pytest.raises(BadValue, match="wants B x"):
+            network(clip(name, 1, channels=channels)[0])
+
+    def test_explain_points(self, name: str) -> None:
+        network, x_BCTHW = make(name).eval(), clip(name)
+        points = CARDS[name].explain
+        seen: dict[str, torch.Tensor] = {}
+        for point in points.stages:
+            network.get_submodule(point.module).register_forward_hook(
+                lambda _m, _i, output, module=point.module: seen.__setitem__(module, output)
+            )
+        features = network.features(x_BCTHW)
+        for point in points.stages:
+            output = seen[point.module]
+            if point.layout == "(BT)CHW":
+                assert output.ndim == 4
+                assert output.shape[0] == 2 * 6
+            else:
+                assert output.ndim == 5
+                assert output.shape[0] == 2
+        last = seen[points.last().module]
+        if points.last().layout == "(BT)CHW":
+            last = last.reshape(2, 6, *last.shape[1:]).transpose(1, 2)
+        assert torch.equal(last, features), "the last stage is what the head pools"
+        classifier = network.get_submodule(points.classifier)
+        assert isinstance(classifier, nn.Linear)
+        assert classifier.out_features == 5
+
+    def test_activations_are_modules_that_leave_their_input_alone(self, name: str) -> None:
+        """Every norm's output, as a hook keeps it, must survive the activation that follows."""
+        network = make(name).eval()
+        kept, copies = [], []
+
+        def keep(_module, _inputs, output: torch.Tensor) -> None:
+            kept.append(output)
+            copies.append(output.clone())
+
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+                module.register_forward_hook(keep)
+        network(clip(name))
+        assert kept
+        assert all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True))
+        assert any(isinstance(m, nn.ReLU) for m in network.modules())
+
+    def test_is_small(self, name: str) -> None:
+        assert sum(p.numel() for p in make(name, 10).parameters()) < 500_000
+
+    @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "24")
+    def test_repeats_from_a_seed(self, name: str) -> None:
+        """The same seed gives the same weights, and convolutions have Kaiming's spread, sqrt(2 / fan_out)."""
+        one, same, other = make(name, seed=1), make(name, seed=1), make(name, seed=2)
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+        assert not any(
+            torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True) if a.ndim > 1
+        )
+        wide = [m for m in one.modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and m.weight.numel() > 5000]
+        for m in wide:
+            fan_out = m.out_channels * m.weight[0, 0].numel()
+            assert m.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+
+    def test_copies_and_reloads(self, name: str) -> None:
+        network = make(name, seed=1).eval()
+        fresh = make(name, seed=2).eval()
+        fresh.load_state_dict(network.state_dict())
+        x_BCTHW = clip(name)
+        assert torch.equal(network(x_BCTHW), fresh(x_BCTHW))
+        assert torch.equal(network(x_BCTHW), copy.deepcopy(network)(x_BCTHW))
+
+    def test_dropout_reaches_the_head(self, name: str) -> None:
+        network, x_BCTHW = make(name, dropout=0.5), clip(name)
+        assert network.head.dropout.p == 0.5
+        assert torch.equal(network.eval()(x_BCTHW), network(x_BCTHW))
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_card_goes_round_and_fits_its_network(name: str) -> None:
+    card = CARDS[name]
+    assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+    assert card.reference
+    with torch.device("meta"):
+        network = catalog.find("models", card.family).build(card.variant, 7, in_channels=card.clip.channels)
+        shape = (card.clip.channels, card.clip.frames, card.clip.height, card.clip.width)
+        assert network(torch.empty(2, *shape)).shape == (2, 7)
+    for point in card.explain.stages:
+        network.get_submodule(point.module)
+    assert network.get_submodule(card.explain.classifier).out_features == 7
+
+
+@pytest.mark.parametrize("family", catalog.names("models"))
+class TestNames:
+    def test_near_variant(self, family: str) -> None:
+        module = catalog.find("models", family)
+        near = next(iter(module.CARDS))
+        with pytest.raises(UnknownName, match=rf"variant '{near}x' is not known.+Did you mean '{near}'"):
+            module.build(near + "x", 3)
+
+    def test_near_option(self, family: str) -> None:
+        with pytest.raises(UnknownName, match=r"model option 'dropuot' is not known.+Did you mean 'dropout'"):
+            catalog.find("models", family).build("tiny", 3, dropuot=0.5)
+
+    def test_unknown_head(self, family: str) -> None:
+        with pytest.raises(UnknownName, match=r"head 'avrage' is not known.+Did you mean 'average'"):
+            catalog.find("models", family).build("tiny", 3, "avrage")
+
+    def test_no_classes(self, family: str) -> None:
+        with pytest.raises(BadValue, match="at least one class"):
+            catalog.find("models", family).build("tiny", 0)

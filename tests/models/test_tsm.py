@@ -1,0 +1,162 @@
+"""TSM: it adds nothing but the shift, looks the right way, and streams."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from secondlook.errors import BadValue
+from secondlook.layers.temporal_shift import TemporalShift
+from secondlook.models import tsm
+
+
+def make(variant: str = "tiny", **options) -> tsm.TSM:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        network = tsm.build(variant, 5, in_channels=3, **options)
+    return spread(network)
+
+
+def spread(network: nn.Module) -> tsm.TSM:
+    """Running statistics as after training, so that no frame's signal fades."""
+    network.train()
+    with torch.no_grad():
+        network(torch.randn(2, 3, 6, 32, 32, generator=torch.Generator().manual_seed(0)))
+    network.eval()
+    assert isinstance(network, tsm.TSM)
+    return network
+
+
+def clip(frames: int = 6, batch: int = 2) -> torch.Tensor:
+    return torch.randn(batch, 3, frames, 32, 32, generator=torch.Generator().manual_seed(9))
+
+
+def sees(network: tsm.TSM, changed: int) -> list[bool]:
+    """Whether each frame's logits change when frame `changed` of the input does."""
+    x, y = clip(), clip()
+    y[:, :, changed] += 1
+    with torch.no_grad():
+        difference = (network.frame_logits(x) - network.frame_logits(y)).abs().amax((0, 2))
+    return (difference > 1e-6).tolist()
+
+
+@pytest.mark.spec("late-temporal-bert", "F37")
+@pytest.mark.parametrize("variant", ["r50", "r50-online"])
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+@pytest.mark.parametrize("fraction", [0.0, 0.125, 0.25, 0.5])
+def test_adds_no_parameter(variant: str, placement: str, fraction: float) -> None:
+    with torch.device("meta"):
+        network = tsm.build(variant, 51, placement=placement, shift_fraction=fraction)
+    assert sum(p.numel() for p in network.parameters()) == 23_612_531
+
+
+@pytest.mark.spec("label-reassessment", "I4")
+@pytest.mark.spec("late-temporal-bert", "F37")
+@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+def test_a_block_shifts_where_it_says(placement: str, online: bool) -> None:
+    """A block with a shift is the block without one, fed the shifted input: in its branch only, or in both branches."""
+    shifted = make(placement=placement, online=online)
+    inner = shifted.layer1[0] if placement == "residual" else shifted.layer1[0].block
+    shift = next(m for m in shifted.layer1.modules() if isinstance(m, TemporalShift))
+    assert (shift.online, shift.fraction) == (online, 0.125)
+    x_BTCHW = torch.randn(2, 6, 16, 8, 8)
+    moved = x_BTCHW.clone()
+    if online:
+        moved[:, 0, :2], moved[:, 1:, :2] = 0, x_BTCHW[:, :-1, :2]
+    else:
+        moved[:, -1, :2], moved[:, :-1, :2] = 0, x_BTCHW[:, 1:, :2]
+        moved[:, 0, 2:4], moved[:, 1:, 2:4] = 0, x_BTCHW[:, :-1, 2:4]
+    x, moved = x_BTCHW.flatten(0, 1), moved.flatten(0, 1)
+    shift.frames = 6
+    branch = inner.norm2(inner.conv2(torch.relu(inner.norm1(inner.conv1.conv(moved)))))
+    expected = torch.relu(branch + inner.shortcut(x if placement == "residual" else moved))
+    otherwise = torch.relu(branch + inner.shortcut(moved if placement == "residual" else x))
+    assert torch.allclose(shifted.layer1(x), expected, atol=1e-5)
+    assert not torch.allclose(otherwise, expected, atol=1e-2), "the two placements differ here"
+
+
+@pytest.mark.spec("label-reassessment", "I4")
+@pytest.mark.parametrize("variant", ["tiny", "tiny-online"])
+def test_logits_are_the_mean_of_those_of_the_frames(variant: str) -> None:
+    network = make(variant)
+    assert torch.allclose(network(clip()), network.frame_logits(clip()).mean(1), atol=1e-6)
+
+
+def test_frames_see_both_ways_offline() -> None:
+    """Four blocks with one shift each: four frames far in either direction."""
+    assert sees(make(), 0) == [True] * 5 + [False]
+    assert sees(make(), 5) == [False] + [True] * 5
+
+
+@pytest.mark.spec("late-temporal-bert", "F38")
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+@pytest.mark.parametrize("changed", range(6))
+def test_online_is_causal(changed: int, placement: str) -> None:
+    seen = sees(make("tiny-online", placement=placement), changed)
+    assert not any(seen[:changed])
+    assert all(seen[changed : changed + 5])
+
+
+@pytest.mark.parametrize("changed", [0, 3])
+def test_without_shift_it_is_tsn(changed: int) -> None:
+    assert sees(make(shift_fraction=0), changed) == [t == changed for t in range(6)]
+
+
+def test_tsn_does_not_care_for_order_but_tsm_does() -> None:
+    x = clip()
+    assert torch.allclose(make(shift_fraction=0)(x), make(shift_fraction=0)(x.flip(2)), atol=1e-6)
+    assert not torch.allclose(make()(x), make()(x.flip(2)), atol=1e-4)
+
+
+def test_length_is_free_between_calls() -> None:
+    network = make()
+    before = network(clip(6))
+    network(clip(3))
+    assert torch.equal(network(clip(6)), before)
+
+
+@pytest.mark.spec("late-temporal-bert", "F38")
+@pytest.mark.parametrize("pieces", [[1] * 6, [2, 3, 1], [6]])
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+def test_streaming_gives_the_logits_of_the_whole(pieces: list[int], placement: str) -> None:
+    network, x = make("tiny-online", placement=placement), clip(6)
+    stream = tsm.Stream(network)
+    seen = 0
+    for frames in pieces:
+        logits = stream.step(x[:, :, seen : seen + frames])
+        seen += frames
+        assert torch.allclose(logits, network(x[:, :, :seen]), atol=1e-5)
+    assert stream.frames == 6
+
+
+def test_streams_do_not_disturb_each_other_or_the_network() -> None:
+    network, x, y = make("tiny-online"), clip(4), clip(4) + 1
+    whole = network(x)
+    one, other = tsm.Stream(network), tsm.Stream(network)
+    for t in range(4):
+        a, b = one.step(x[:, :, t : t + 1]), other.step(y[:, :, t : t + 1])
+    assert torch.allclose(a, whole, atol=1e-5)
+    assert torch.allclose(b, network(y), atol=1e-5)
+    assert torch.equal(network(x), whole)
+    with pytest.raises(BadValue):
+        one.step(x[:, :2])
+    assert torch.equal(network(x), whole), "a failed step leaves nothing behind"
+
+
+def test_only_an_online_network_at_rest_streams() -> None:
+    with pytest.raises(BadValue, match="only an online TSM"):
+        tsm.Stream(make())
+    with pytest.raises(BadValue, match="training mode"):
+        tsm.Stream(make("tiny-online").train())
+
+
+@pytest.mark.parametrize(("variant", "online", "causal"), [("tiny", True, True), ("tiny-online", None, True)])
+def test_online_by_name_or_by_option(variant: str, online: bool | None, causal: bool) -> None:
+    assert make(variant, online=online).online is causal
+
+
+def test_refuses_an_unknown_placement() -> None:
+    with pytest.raises(BadValue, match="residual or in_place"):
+        tsm.build("tiny", 3, placement="inplace")
