@@ -45,10 +45,10 @@ class Plan:
 PLANS: Mapping[str, Plan] = {
     "r18": Plan(BasicBlock, (2, 2, 2, 2)),
     "r50": Plan(Bottleneck, (3, 4, 6, 3)),
-    "tiny": Plan(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), (2, 2, 2, 1), stem=16, pool=False),
+    "tiny": Plan(BasicBlock, (2, 2, 1, 1), (24, 48, 80, 96), (2, 2, 2, 1), stem=16, pool=False),
     "r18-online": Plan(BasicBlock, (2, 2, 2, 2), online=True),
     "r50-online": Plan(Bottleneck, (3, 4, 6, 3), online=True),
-    "tiny-online": Plan(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), (2, 2, 2, 1), stem=16, pool=False, online=True),
+    "tiny-online": Plan(BasicBlock, (2, 2, 1, 1), (24, 48, 80, 96), (2, 2, 2, 1), stem=16, pool=False, online=True),
 }
 _CLIP = ClipSpec(frames=8, sampling="segments", short_side=256, height=224, width=224)
 _TINY_CLIP = ClipSpec(
