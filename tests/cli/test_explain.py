@@ -74,7 +74,7 @@ def test_any_layer_and_a_grid_of_all_layers(run_folder, tmp_path, draw_video):
         assert grid.width > 6 * 176  # the video and five stages
     heat = HeatMap.load(deep["paths"]["heat"])
     assert heat.notes["weights"] == "channel_time"
-    assert heat.notes["grid"] == [12, 16, 16]
+    assert heat.notes["grid"] == [12, 8, 8]
 
 
 def test_the_label_can_be_named(run_folder, tmp_path, draw_video):
