@@ -82,7 +82,13 @@ def test_a_real_ctrl_c_leaves_a_usable_run(toy: pa.Table, tmp_path: Path) -> Non
         "--workers", "1", "--cache", str(tmp_path / "frames"),
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+        # Tests may themselves run in the background of a script, where a shell ignores ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (run / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
