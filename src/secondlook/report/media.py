@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from secondlook.video._read import plays_in_browsers
 from secondlook.video.clip import Size
-from secondlook.video.decode import decode
+from secondlook.video.decode import decode, probe
 from secondlook.video.encode import write_video
 from secondlook.video.sample import Sampling
 
@@ -33,35 +34,26 @@ def picture(path: Path, widest: int = 1600) -> str:
 
 def clip(path: Path, short_side: int = 160) -> tuple[str, str]:
     """A video as a data URI, and the reason in words where it cannot be shown (then the URI is empty)."""
-    if path.suffix.lower() == ".mp4" and path.is_file() and path.stat().st_size <= AS_IT_IS_BYTES and _plays(path):
+    if (
+        path.suffix.lower() == ".mp4"
+        and path.is_file()
+        and path.stat().st_size <= AS_IT_IS_BYTES
+        and plays_in_browsers(path)
+    ):
         return _uri("video/mp4", path.read_bytes()), ""
     decoded = decode(path, size=Size(short_side=short_side), sampling=_thinned(path))
     if not decoded.usable:
         return "", f"{decoded.status}: {decoded.reason}"
     fps = decoded.fps * len(decoded.frames_THWC) / max(decoded.frame_count, 1)
     with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "clip.mp4"
-        write_video(small, decoded.frames_THWC, fps=max(fps, 1.0), crf=30)
-        return _uri("video/mp4", small.read_bytes()), ""
+        proxy = Path(folder) / "clip.mp4"
+        write_video(proxy, decoded.frames_THWC, fps=max(fps, 1.0), crf=30)
+        return _uri("video/mp4", proxy.read_bytes()), ""
 
 
 def _thinned(path: Path) -> Sampling | None:
-    from secondlook.video.decode import probe
-
     count = probe(path).frame_count
     return Sampling(frames=LONGEST_FRAMES, mode="segments") if count > LONGEST_FRAMES else None
-
-
-def _plays(path: Path) -> bool:
-    """True for H.264 in 4:2:0, which every browser decodes."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            context = container.streams.video[0].codec_context
-            return context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p")
-    except (av.FFmpegError, IndexError):
-        return False
 
 
 def _uri(kind: str, data: bytes) -> str:
