@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secondlook.errors import UnknownName
 
-PLUGIN_ROOMS = ("datasets", "layers", "heads", "models", "explain", "audit", "reassess")
+PLUGIN_ROOMS = ("datasets", "layers", "heads", "models", "checkpoints", "explain", "audit", "reassess")
 """Rooms in which every file without a leading underscore is a plug-in of the room's one function."""
 
 _HERE = Path(__file__).parent

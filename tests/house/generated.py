@@ -16,7 +16,7 @@ from secondlook import catalog, tables
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "secondlook"
 ROOMS = (
-    "video", "datasets", "layers", "heads", "models", "predict", "train", "explain",
+    "video", "datasets", "layers", "heads", "models", "checkpoints", "predict", "train", "explain",
     "audit", "annotate", "reassess", "evaluate", "report", "cli",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from secondlook import catalog
 from secondlook.errors import BadValue
 from secondlook.predict.published import load_published, read_state
-from tests.predict import published_layouts as layouts
+from tests.checkpoints import layouts_torchvision as layouts
 
 State = dict[str, Tensor]
 

@@ -92,12 +92,9 @@ def cost_of(card: ModelCard, num_classes: int) -> Cost:
     """Counts a model by its card, on a clip of the card's recipe, without memory for its weights."""
     clip = card.clip
     with torch.device("meta"):
+        shape = {"in_channels": clip.channels, "frames": clip.frames, "height": clip.height, "width": clip.width}
         network = catalog.find("models", card.family).build(
-            card.variant,
-            num_classes,
-            card.head or "average",
-            in_channels=clip.channels,
-            **{"frames": clip.frames, **card.options},
+            card.variant, num_classes, card.head, **{**shape, **card.options}
         )
     return cost(network, card.explain, (clip.channels, clip.frames, clip.height, clip.width))
 

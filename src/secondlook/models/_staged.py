@@ -1,19 +1,21 @@
-"""What every network here is: a stem, four stages, a head; and the checks that `build` shares."""
+"""Networks of a stem, four stages and a head: their module names, forward pass and usual input recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from secondlook import catalog
-from secondlook.cards import ClipSpec, ExplainPoint, ExplainPoints, ModelCard
-from secondlook.errors import BadValue, UnknownName
+from secondlook.cards import ClipSpec, ExplainPoint, ExplainPoints
+from secondlook.models._recogniser import Limits, Recogniser
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 """Module names from input to head, the same in every family."""
 CLASSIFIER = "head.classifier"
 """Every head calls its last linear layer `classifier`."""
+IMAGENET = ClipSpec(frames=8, sampling="segments", short_side=256, height=224, width=224)
+"""What 2D networks and their descendants take: one frame a segment, ImageNet's mean and standard deviation."""
 KINETICS = ClipSpec(
     frames=16,
     sampling="dense",
@@ -33,39 +35,48 @@ POINTS = ExplainPoints(tuple(ExplainPoint(name) for name in STAGES), CLASSIFIER)
 POINTS_FOLDED = ExplainPoints(tuple(ExplainPoint(name, layout="(BT)CHW") for name in STAGES), CLASSIFIER)
 
 
-class StagedNetwork(nn.Module):
-    """`head(layer4(layer3(layer2(layer1(stem(x))))))`, `x_BCTHW -> logits_BK`."""
+class StagedNetwork(Recogniser):
+    """`head(layer4(layer3(layer2(layer1(stem(x))))))`, `x_BCTHW -> logits_BK`.
 
-    def __init__(self, in_channels: int, stem: nn.Module, stages: Sequence[nn.Module], head: nn.Module) -> None:
-        super().__init__()
-        self.in_channels = in_channels
+    Args:
+        in_channels: channels of the clips.
+        stem: the first module.
+        stages: the four stages.
+        head: a late temporal head; one that joins stages gets the maps of all four.
+        limits: which clips the network can take.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stem: nn.Module,
+        stages: Sequence[nn.Module],
+        head: nn.Module,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(in_channels, head, limits)
         self.stem = stem
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.head = head
 
     def features(self, x_BCTHW: Tensor) -> Tensor:
         """The map before pooling, `features_BCTHW`."""
+        return self.stage_maps(x_BCTHW)[-1]
+
+    def stage_maps(self, x_BCTHW: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the four stages, each `BCTHW`."""
         self.check(x_BCTHW)
-        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x_BCTHW)))))
-        return out
+        x = self.stem(x_BCTHW)
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)
 
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """Logits of each clip, in training and evaluation alike."""
-        logits_BK: Tensor = self.head(self.features(x_BCTHW))
-        return logits_BK
-
-    def check(self, x_BCTHW: Tensor) -> None:
-        """Refuses what is no batch of clips with this network's channels.
-
-        Raises:
-            BadValue: with the shape that was given.
-        """
-        if x_BCTHW.ndim != 5 or x_BCTHW.shape[1] != self.in_channels:
-            raise BadValue(
-                tuple(x_BCTHW.shape),
-                f"this network wants B x {self.in_channels} x T x H x W",
-                "The card's modality says how many channels a clip has.",
-            )
+    def for_head(self, x_BCTHW: Tensor) -> Any:
+        """The features; the maps of all stages for a head that joins them."""
+        if getattr(self.head, "reads_stages", False):
+            return self.stage_maps(x_BCTHW)
+        return super().for_head(x_BCTHW)
 
 
 def frames_left(frames: int, strides: Iterable[tuple[int, int]]) -> int:
@@ -73,31 +84,3 @@ def frames_left(frames: int, strides: Iterable[tuple[int, int]]) -> int:
     for time, _ in strides:
         frames = -(-frames // time)
     return frames
-
-
-def card_of(
-    cards: Mapping[str, ModelCard], variant: str, unknown: Mapping[str, object], more_options: Iterable[str] = ()
-) -> ModelCard:
-    """The card of a variant, after refusing options that no one reads.
-
-    Raises:
-        UnknownName: if there is no such variant or option; names the nearest.
-    """
-    if variant not in cards:
-        raise UnknownName("variant", variant, cards, "`secondlook show models` lists them.")
-    for name in unknown:
-        raise UnknownName("model option", name, ("in_channels", "frames", "dropout", *more_options))
-    return cards[variant]
-
-
-def head_of(name: str, channels: int, frames: int, num_classes: int, dropout: float) -> nn.Module:
-    """A late temporal head by name.
-
-    Raises:
-        BadValue: if there is no class to tell.
-        UnknownName: if there is no such head.
-    """
-    if num_classes < 1:
-        raise BadValue(num_classes, "a recogniser needs at least one class", "Give the number of labels.")
-    head: nn.Module = catalog.find("heads", name or "average").build(channels, frames, num_classes, dropout=dropout)
-    return head

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Unpack
 
 from torch import nn
 
@@ -19,7 +20,8 @@ from secondlook.cards import ClipSpec, ModelCard
 from secondlook.layers.factorised_conv import FactorisedConv, midplanes
 from secondlook.layers.kaiming import kaiming_
 from secondlook.layers.residual import BasicBlock, Norm, shortcut
-from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, card_of, frames_left, head_of
+from secondlook.models._request import CommonOptions, request_of
+from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, frames_left
 
 
 @dataclass(frozen=True)
@@ -58,38 +60,26 @@ CARDS: Mapping[str, ModelCard] = {
 }
 
 
-def build(
-    variant: str,
-    num_classes: int,
-    head: str = "average",
-    *,
-    in_channels: int | None = None,
-    frames: int | None = None,
-    dropout: float = 0.0,
-    **unknown: object,
-) -> nn.Module:
+def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[CommonOptions]) -> nn.Module:
     """A randomly initialised R(2+1)D network, `x_BCTHW -> logits_BK`.
 
     Args:
         variant: a name in `CARDS`.
         num_classes: K.
-        head: a file in `heads/`.
-        in_channels: channels of the clip; those of the card when left out.
-        frames: T of the clips, for heads that must know it; that of the card when left out.
-        dropout: share of the pooled features dropped in training.
-        unknown: refused.
+        head: a file in `heads/`; `average` when left out.
+        options: see `CommonOptions`.
 
     Raises:
         UnknownName: for a variant, head or option that does not exist.
+        BadValue: for a number that cannot be.
     """
-    card = card_of(CARDS, variant, unknown)
+    request = request_of(CARDS, variant, num_classes, head, options)
     plan = PLANS[variant]
     norm = partial(nn.BatchNorm3d, eps=plan.norm_eps)
-    channels_in = in_channels or card.clip.channels
     width = plan.channels[0]
     stem = nn.Sequential(
         OrderedDict(
-            spatial=nn.Conv3d(channels_in, plan.stem_mid, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            spatial=nn.Conv3d(request.in_channels, plan.stem_mid, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
             norm1=norm(plan.stem_mid),
             act1=nn.ReLU(),
             temporal=nn.Conv3d(plan.stem_mid, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
@@ -103,9 +93,8 @@ def build(
         blocks += [_block(channels, channels, (1, 1), plan.midplanes_a_block, norm) for _ in range(depth - 1)]
         stages.append(nn.Sequential(*blocks))
         width = channels
-    left = frames_left(frames or card.clip.frames, plan.strides)
-    network = StagedNetwork(channels_in, stem, stages, head_of(head, width, left, num_classes, dropout))
-    return kaiming_(network)
+    last = request.head(plan.channels, frames_left(request.frames, plan.strides))
+    return kaiming_(StagedNetwork(request.in_channels, stem, stages, last))
 
 
 def _block(channels_in: int, channels: int, stride: tuple[int, int], mid_a_block: bool, norm: Norm) -> BasicBlock:

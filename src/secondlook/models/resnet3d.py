@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Unpack
 
 from torch import nn
 
 from secondlook.cards import ModelCard
 from secondlook.layers.kaiming import kaiming_
 from secondlook.layers.residual import BasicBlock, shortcut
-from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, card_of, frames_left, head_of
+from secondlook.models._request import CommonOptions, request_of
+from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, frames_left
 
 
 @dataclass(frozen=True)
@@ -43,37 +45,25 @@ CARDS: Mapping[str, ModelCard] = {
 }
 
 
-def build(
-    variant: str,
-    num_classes: int,
-    head: str = "average",
-    *,
-    in_channels: int | None = None,
-    frames: int | None = None,
-    dropout: float = 0.0,
-    **unknown: object,
-) -> nn.Module:
+def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[CommonOptions]) -> nn.Module:
     """A randomly initialised 3D ResNet, `x_BCTHW -> logits_BK`.
 
     Args:
         variant: a name in `CARDS`.
         num_classes: K.
-        head: a file in `heads/`.
-        in_channels: channels of the clip; those of the card when left out.
-        frames: T of the clips, for heads that must know it; that of the card when left out.
-        dropout: share of the pooled features dropped in training.
-        unknown: refused.
+        head: a file in `heads/`; `average` when left out.
+        options: see `CommonOptions`.
 
     Raises:
         UnknownName: for a variant, head or option that does not exist.
+        BadValue: for a number that cannot be.
     """
-    card = card_of(CARDS, variant, unknown)
+    request = request_of(CARDS, variant, num_classes, head, options)
     plan = PLANS[variant]
-    channels_in = in_channels or card.clip.channels
     width = plan.channels[0]
     stem = nn.Sequential(
         OrderedDict(
-            conv=nn.Conv3d(channels_in, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
+            conv=nn.Conv3d(request.in_channels, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
             norm=nn.BatchNorm3d(width),
             act=nn.ReLU(),
         )
@@ -83,9 +73,8 @@ def build(
         blocks = [_block(width, channels, stride), *(_block(channels, channels, (1, 1)) for _ in range(depth - 1))]
         stages.append(nn.Sequential(*blocks))
         width = channels
-    left = frames_left(frames or card.clip.frames, plan.strides)
-    network = StagedNetwork(channels_in, stem, stages, head_of(head, width, left, num_classes, dropout))
-    return kaiming_(network)
+    last = request.head(plan.channels, frames_left(request.frames, plan.strides))
+    return kaiming_(StagedNetwork(request.in_channels, stem, stages, last))
 
 
 def _block(channels_in: int, channels: int, stride: tuple[int, int]) -> BasicBlock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ from secondlook.heads.average import AverageHead
 from secondlook.layers.kaiming import kaiming_
 from secondlook.layers.residual import BasicBlock, Bottleneck, shortcut
 from secondlook.layers.temporal_shift import TemporalShift
-from secondlook.models._staged import POINTS_FOLDED, StagedNetwork, card_of, head_of
+from secondlook.models._request import CommonOptions, request_of
+from secondlook.models._staged import IMAGENET, POINTS_FOLDED, StagedNetwork
 
 Placement = Literal["residual", "in_place"]
 
@@ -50,13 +51,12 @@ PLANS: Mapping[str, Plan] = {
     "r50-online": Plan(Bottleneck, (3, 4, 6, 3), online=True),
     "tiny-online": Plan(BasicBlock, (2, 2, 1, 1), (24, 48, 80, 96), (2, 2, 2, 1), stem=16, pool=False, online=True),
 }
-_CLIP = ClipSpec(frames=8, sampling="segments", short_side=256, height=224, width=224)
 _TINY_CLIP = ClipSpec(
     frames=12, height=64, width=64, fit="squash", modality="luma_difference", mean=(0.45, 0.0), std=(0.25, 0.1)
 )
 CARDS: Mapping[str, ModelCard] = {
     variant: ModelCard(
-        f"tsm:{variant}", _TINY_CLIP if variant.startswith("tiny") else _CLIP, POINTS_FOLDED, "Lin et al., ICCV 2019"
+        f"tsm:{variant}", _TINY_CLIP if variant.startswith("tiny") else IMAGENET, POINTS_FOLDED, "Lin et al., ICCV 2019"
     )
     for variant in PLANS
 }
@@ -70,16 +70,19 @@ class TSM(StagedNetwork):
         self.online = all(shift.online for shift in self.shifts())
         """No frame sees a later one."""
 
-    def features(self, x_BCTHW: Tensor) -> Tensor:
-        """The map before pooling, `features_BCTHW`; T is that of the clip."""
+    def stage_maps(self, x_BCTHW: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the four stages, each `BCTHW`; T is that of the clip."""
         self.check(x_BCTHW)
         frames = x_BCTHW.shape[2]
         for shift in self.shifts():
             shift.frames = frames
-        x_NCHW = x_BCTHW.transpose(1, 2).flatten(0, 1)
-        x_NCHW = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x_NCHW)))))
-        x_BTCHW: Tensor = x_NCHW.reshape(-1, frames, *x_NCHW.shape[1:])
-        return x_BTCHW.transpose(1, 2)
+        x_NCHW = self.stem(x_BCTHW.transpose(1, 2).flatten(0, 1))
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x_NCHW = stage(x_NCHW)
+            x_BTCHW = x_NCHW.reshape(-1, frames, *x_NCHW.shape[1:])
+            maps.append(x_BTCHW.transpose(1, 2))
+        return tuple(maps)
 
     def frame_logits(self, x_BCTHW: Tensor) -> Tensor:
         """Logits of each frame, `logits_BTK`, whose mean over T is `forward`.
@@ -138,59 +141,54 @@ class Stream:
         return self._sum_BK / self.frames
 
 
-def build(
-    variant: str,
-    num_classes: int,
-    head: str = "average",
-    *,
-    in_channels: int | None = None,
-    frames: int | None = None,
-    dropout: float = 0.0,
-    online: bool | None = None,
-    shift_fraction: float = 0.125,
-    placement: Placement = "residual",
-    **unknown: object,
-) -> nn.Module:
+class Options(CommonOptions, total=False):
+    """What `build` takes beyond what all families take."""
+
+    online: bool
+    """Shift from the past only; the variant says when left out."""
+    shift_fraction: float
+    """Share of the channels that move, for each direction: 0.125; 0 gives TSN."""
+    placement: Placement
+    """`residual`, inside the branch; or `in_place`, before the block, so that the shortcut is shifted too."""
+
+
+def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[Options]) -> nn.Module:
     """A randomly initialised TSM, `x_BCTHW -> logits_BK`.
 
     Args:
         variant: a name in `CARDS`.
         num_classes: K.
-        head: a file in `heads/`.
-        in_channels: channels of a frame; those of the card when left out.
-        frames: T of the clips, for heads that must know it; that of the card when left out.
-        dropout: share of the pooled features dropped in training.
-        online: shift from the past only; the variant says when left out.
-        shift_fraction: share of the channels that move, for each direction; 0 gives TSN.
-        placement: `residual`, inside the branch; or `in_place`, before the block, so that the shortcut is shifted too.
-        unknown: refused.
+        head: a file in `heads/`; `average` when left out.
+        options: see `Options`.
 
     Raises:
         UnknownName: for a variant, head or option that does not exist.
-        BadValue: for a fraction that moves more channels than there are.
+        BadValue: for a number that cannot be, such as a fraction that moves more channels than there are.
     """
-    card = card_of(CARDS, variant, unknown, ("online", "shift_fraction", "placement"))
+    request = request_of(CARDS, variant, num_classes, head, options, Options)
+    placement = options.get("placement", "residual")
     if placement not in ("residual", "in_place"):
         raise BadValue(placement, "placement of the shift must be residual or in_place")
     plan = PLANS[variant]
+    online = options.get("online")
     past_only = plan.online if online is None else online
-    channels_in = in_channels or card.clip.channels
     width = plan.stem
     stem = OrderedDict[str, nn.Module](
-        conv=nn.Conv2d(channels_in, width, 7, 2, 3, bias=False), norm=nn.BatchNorm2d(width), act=nn.ReLU()
+        conv=nn.Conv2d(request.in_channels, width, 7, 2, 3, bias=False), norm=nn.BatchNorm2d(width), act=nn.ReLU()
     )
     if plan.pool:
         stem["pool"] = nn.MaxPool2d(3, 2, 1)
-    stages = []
+    stages, widths = [], []
     for channels, depth, first_stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
         blocks = []
         for stride in (first_stride, *[1] * (depth - 1)):
-            shift = TemporalShift(shift_fraction, online=past_only)
+            shift = TemporalShift(options.get("shift_fraction", 0.125), online=past_only)
             blocks.append(_block(plan.block, width, channels, stride, shift, placement))
             width = channels * plan.block.expansion
         stages.append(nn.Sequential(*blocks))
-    last = head_of(head, width, frames or card.clip.frames, num_classes, dropout)
-    return kaiming_(TSM(channels_in, nn.Sequential(stem), stages, last))
+        widths.append(width)
+    network = TSM(request.in_channels, nn.Sequential(stem), stages, request.head(widths, request.frames))
+    return kaiming_(network)
 
 
 def _block(

@@ -1,6 +1,6 @@
 """Weights published by other code bases -> our networks, with a report of what matched.
 
-Key layouts: `../shared/design/peers.md`, table d. Files are read without running code from them: safetensors, or
+Each file in `checkpoints/` knows one code base's names. Files are read without running code from them: safetensors, or
 `torch.load(weights_only=True)`.
 """
 
@@ -10,7 +10,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from secondlook import catalog
+from secondlook.checkpoints._layout import CLASSIFIER, Layout
 from secondlook.errors import BadValue, MissingFile, UnknownName
 
-_CLASSIFIER = "head.classifier."
 _WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.")
 _DAMAGED = (  # what the two readers raise for files that are cut off or overwritten
@@ -31,84 +32,12 @@ _DAMAGED = (  # what the two readers raise for files that are cut off or overwri
 
 
 @dataclass(frozen=True)
-class Source:
-    """A code base whose names we know."""
-
-    about: str
-    renames: tuple[tuple[str, str], ...]
-    """Regular expressions and their replacements, applied in order to each name without `module.`."""
-    recognise: Callable[[frozenset[str]], bool]
-    """Whether a set of names is of this layout."""
-    caution: str = ""
-    """What its names cannot tell."""
-
-
-_LAST = (
-    (r"\.downsample\.0\.", ".shortcut.conv."),
-    (r"\.downsample\.1\.", ".shortcut.norm."),
-    (r"^fc\.", _CLASSIFIER),
-)
-_RESNET_2D = (
-    (r"^conv1\.", "stem.conv."),
-    (r"^bn1\.", "stem.norm."),
-    (r"^(layer\d\.\d+)\.net\.", r"\1.block."),
-    (r"\.bn(\d)\.", r".norm\1."),
-    (r"^(layer\d\.\d+(?:\.block)?)\.conv1\.(?:net\.)?weight$", r"\1.conv1.conv.weight"),
-    *_LAST,
-)
-
-SOURCES: Mapping[str, Source] = {
-    "secondlook": Source("a run of secondlook", (), lambda names: f"{_CLASSIFIER}weight" in names),
-    "tsm": Source(
-        "the TSM release (mit-han-lab/temporal-shift-module)",
-        ((r"^base_model\.", ""), (r"^new_fc\.", _CLASSIFIER), *_RESNET_2D),
-        lambda names: any(name.startswith("base_model.") for name in names),
-        "Names tell neither the share of shifted channels nor the direction; the release's are one eighth, both ways.",
-    ),
-    "torchvision-2d": Source(
-        "torchvision's 2D ResNet (ImageNet)",
-        _RESNET_2D,
-        lambda names: {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"} <= names,
-    ),
-    "torchvision-r2plus1d": Source(
-        "torchvision's R(2+1)D (IG-65M's releases have the same names)",
-        (
-            (r"^stem\.0\.", "stem.spatial."),
-            (r"^stem\.1\.", "stem.norm1."),
-            (r"^stem\.3\.", "stem.temporal."),
-            (r"^stem\.4\.", "stem.norm2."),
-            (r"\.conv(\d)\.0\.0\.", r".conv\1.spatial."),
-            (r"\.conv(\d)\.0\.1\.", r".conv\1.norm."),
-            (r"\.conv(\d)\.0\.3\.", r".conv\1.temporal."),
-            (r"\.conv(\d)\.1\.", r".norm\1."),
-            *_LAST,
-        ),
-        lambda names: {"stem.0.weight", "stem.3.weight"} <= names,
-        "The SRTG repository gives these very names and shapes to a network with a further max-pool after the stem; "
-        "names cannot tell the two apart, so check where the file comes from.",
-    ),
-    "torchvision-r3d": Source(
-        "torchvision's R3D",
-        (
-            (r"^stem\.0\.", "stem.conv."),
-            (r"^stem\.1\.", "stem.norm."),
-            (r"\.conv(\d)\.0\.weight$", r".conv\1.weight"),
-            (r"\.conv(\d)\.1\.", r".norm\1."),
-            *_LAST,
-        ),
-        lambda names: {"stem.0.weight", "layer1.0.conv1.0.weight"} <= names,
-    ),
-}
-"""Name -> layout, in the order in which they are tried."""
-
-
-@dataclass(frozen=True)
 class MatchReport:
     """What became of each tensor of a file and of a network."""
 
     path: str
     source: str
-    """The layout it was read by: a name in `SOURCES`."""
+    """The layout it was read by: a file in `checkpoints/`."""
     assumed: bool
     """The layout was recognised by its names, not given."""
     matched: tuple[str, ...]
@@ -123,6 +52,8 @@ class MatchReport:
     """Tensors of the classifier that keep their fresh values, because the file has another number of classes."""
     adapted: tuple[str, ...] = ()
     """First-layer tensors whose input channels were averaged to fit (also counted as matched)."""
+    inflated: tuple[str, ...] = ()
+    """2D kernels that were repeated along time (also counted as matched)."""
     notes: tuple[str, ...] = ()
     """Sentences a reader should know."""
 
@@ -135,10 +66,11 @@ class MatchReport:
         """The report for people."""
         total = len(self.matched) + len(self.missing) + len(self.reshaped) + len(self.reinitialised)
         how = "taken for" if self.assumed else "read as"
-        lines = [f"{self.path}, {how} {SOURCES[self.source].about}: {len(self.matched)} of {total} tensors matched."]
+        lines = [f"{self.path}, {how} {layout_of(self.source).about}: {len(self.matched)} of {total} tensors matched."]
         for names, what in (
             (self.reinitialised, "Other number of classes; the classifier keeps fresh values"),
             (self.adapted, "Other input channels; each is the mean of the file's"),
+            (self.inflated, "2D kernels, repeated along time and divided by its length"),
             (self.reshaped, "Of another shape, left fresh"),
             (self.missing, "Not in the file, left fresh"),
             (self.unexpected, "In the file only, not used"),
@@ -158,7 +90,7 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
     Args:
         model: a network from `models/`, freshly built.
         path: `.safetensors`, or a file of `torch.save`.
-        source: a name in `SOURCES`, or `auto` to tell it from the names in the file.
+        source: a file in `checkpoints/`, or `auto` to tell it from the names in the file.
 
     Raises:
         MissingFile: if there is no such file.
@@ -166,32 +98,40 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
             of the layers before the classifier. The network is then as it was.
         UnknownName: if there is no such source.
     """
-    if source not in ("auto", *SOURCES):
-        raise UnknownName("source of weights", source, ("auto", *SOURCES))
+    known = catalog.names("checkpoints")
+    if source not in ("auto", *known):
+        raise UnknownName("source of weights", source, ("auto", *known))
     file = read_state(path)
-    used = _recognise(frozenset(file), path) if source == "auto" else source
+    used = recognise(file, path) if source == "auto" else source
+    layout = layout_of(used)
+    caution = layout.caution({name: tuple(tensor.shape) for name, tensor in file.items()}) if layout.caution else ""
+    if layout.prepare:
+        file = layout.prepare(file)
     own = model.state_dict()
     first = _first_convolution(model)
     filled: dict[str, Tensor] = {}
     other_shape: dict[str, str] = {}
-    unexpected, reinitialised, adapted = [], [], []
+    unexpected, reinitialised, adapted, inflated = [], [], [], []
     for published, tensor in file.items():
-        name = rename(published, used)
+        name = own_name(layout.rename(published), own)
+        if name in own and tensor.ndim == 4 and own[name].ndim == 5 and tensor.shape[2:] == own[name].shape[3:]:
+            tensor = inflate(tensor, own[name].shape[2])
+            inflated.append(name)
         if name not in own or name in filled:
             unexpected.append(published)
         elif tensor.shape == own[name].shape:
             filled[name] = tensor
-        elif name.startswith(_CLASSIFIER) and tensor.shape[1:] == own[name].shape[1:]:
+        elif name.startswith(CLASSIFIER) and tensor.shape[1:] == own[name].shape[1:]:
             reinitialised.append(name)
         elif name == first and _same_but_channels(tensor, own[name]):
             filled[name] = adapt_channels(tensor, own[name].shape[1])
             adapted.append(name)
         else:
             other_shape[name] = f"{name}: {tuple(tensor.shape)}, {tuple(own[name].shape)}"
-    layers = {name for name, tensor in own.items() if tensor.ndim > 1 and not name.startswith(_CLASSIFIER)}
+    layers = {name for name, tensor in own.items() if tensor.ndim > 1 and not name.startswith(CLASSIFIER)}
     fit = len(layers & filled.keys())
     if 2 * fit < len(layers) or not fit:
-        rule = f"read as {SOURCES[used].about}, it fits {fit} of this network's {len(layers)} layers, fewer than half"
+        rule = f"read as {layout.about}, it fits {fit} of this network's {len(layers)} layers, fewer than half"
         raise BadValue(str(path), rule, "Build the family and variant that the weights are of.")
     model.load_state_dict({**own, **filled})
     return MatchReport(
@@ -204,21 +144,28 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
         reshaped=tuple(other_shape.values()),
         reinitialised=tuple(reinitialised),
         adapted=tuple(adapted),
-        notes=tuple(_notes(file, used)),
+        inflated=tuple(inflated),
+        notes=(caution,) if caution else (),
     )
 
 
-def rename(published: str, source: str) -> str:
-    """Our name of the tensor that `source` calls `published`."""
-    name = published
-    for pattern, replacement in SOURCES[source].renames:
-        name = re.sub(pattern, replacement, name)
-    return name
+def layout_of(source: str) -> Layout:
+    """The names of one code base: a file in `checkpoints/`."""
+    layout: Layout = catalog.find("checkpoints", source).LAYOUT
+    return layout
 
 
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     """A first convolution's weight for another number of input channels: each is the mean of the old ones."""
     return weight.mean(dim=1, keepdim=True).expand(-1, channels, *weight.shape[2:]).clone()
+
+
+def inflate(weight_OIHW: Tensor, frames: int) -> Tensor:
+    """A 2D kernel for T frames, `w_OITHW = w_OIHW / T` (`late-temporal-bert`, section 1.3).
+
+    On a still video it gives, away from the first and last frames, what the 2D kernel gives on one.
+    """
+    return weight_OIHW.unsqueeze(2).expand(-1, -1, frames, -1, -1).div(frames)
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -259,23 +206,29 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _recognise(names: frozenset[str], path: str | Path) -> str:
-    if {"stem.0.weight", "layer1.0.conv1.0.0.weight"} <= names and "stem.3.weight" not in names:
-        rule = "has the names of the SRTG repository's R3D, whose stem ends in a max-pool that ours has not"
-        raise BadValue(str(path), rule, "Use weights in torchvision's layout.")
-    for name, source in SOURCES.items():
-        if source.recognise(names):
+def recognise(file: Mapping[str, Tensor], path: str | Path) -> str:
+    """The code base whose names a file has.
+
+    Raises:
+        BadValue: if there is none, or the network that has such names is none of ours.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in file.items()}
+    layouts = {name: layout_of(name) for name in catalog.names("checkpoints")}
+    for name, layout in layouts.items():
+        if layout.recognise(shapes):
+            rule = layout.refuse(shapes) if layout.refuse else ""
+            if rule:
+                raise BadValue(str(path), rule, f"Use weights of {layout.about}.")
             return name
-    known = "; ".join(source.about for source in SOURCES.values())
-    rule = f"has names of no known source (such as {', '.join(sorted(names)[:3])})"
+    known = "; ".join(layout.about for layout in layouts.values())
+    rule = f"has names of no known source (such as {', '.join(sorted(shapes)[:3])})"
     raise BadValue(str(path), rule, f"Known: {known}.")
 
 
-def _notes(names: Iterable[str], source: str) -> list[str]:
-    notes = [SOURCES[source].caution] if SOURCES[source].caution else []
-    if source == "tsm" and not any(".net." in name for name in names):
-        notes.append("No convolution of the file was shifted: it is a TSN; build with shift_fraction=0 to run it so.")
-    return notes
+def own_name(name: str, own: Mapping[str, Tensor]) -> str:
+    """The name itself, or that of the convolution which a family here wraps in a module (`conv1.conv` for `conv1`)."""
+    wrapped = re.sub(r"\.(conv\d)\.(weight|bias)$", r".\1.conv.\2", name)
+    return wrapped if name not in own and wrapped in own else name
 
 
 def _first_convolution(model: nn.Module) -> str:

@@ -94,11 +94,12 @@ def build_model(card: ModelCard, num_classes: int, seed: int = 0) -> nn.Module:
         UnknownName: if the card names a family, variant, head or option that does not exist.
     """
     find_card(card.name)
-    options = {"frames": card.clip.frames, **card.options}
+    clip = card.clip
+    shape = {"in_channels": clip.channels, "frames": clip.frames, "height": clip.height, "width": clip.width}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: nn.Module = catalog.find("models", card.family).build(
-            card.variant, num_classes, card.head or "average", in_channels=card.clip.channels, **options
+            card.variant, num_classes, card.head, **{**shape, **card.options}
         )
     return model
 

@@ -92,3 +92,24 @@ def _blocks(blocks: tuple[int, ...], *, bottleneck: bool) -> Iterator[tuple[str,
         for b in range(depth):
             yield f"layer{stage}.{b}", inside, planes, b == 0
             inside = planes * (4 if bottleneck else 1)
+
+
+def _bare(shapes: Shapes) -> Shapes:
+    return {name.removeprefix("module."): shape for name, shape in shapes.items()}
+
+
+FILES: dict[str, tuple[str, Shapes]] = {
+    "torchvision r3d_18": ("torchvision_r3d", torchvision_r3d((2, 2, 2, 2), 400)),
+    "SRTG r3d": (
+        "torchvision_r3d",
+        {
+            name.replace("conv1.0.", "conv1.0.0.").replace("conv2.0.", "conv2.0.0."): shape
+            for name, shape in torchvision_r3d((1, 1, 1, 1), 7).items()
+        },
+    ),
+    "torchvision r2plus1d_18": ("torchvision_r2plus1d", torchvision_r2plus1d((2, 2, 2, 2), 400, R2PLUS1D_18)),
+    "IG-65M r2plus1d_34": ("torchvision_r2plus1d", torchvision_r2plus1d((3, 4, 6, 3), 359, R2PLUS1D_34)),
+    "TSM ResNet-50": ("tsm", _bare(resnet((3, 4, 6, 3), 174, bottleneck=True, tsm=True))),
+    "ImageNet ResNet-18": ("torchvision_2d", resnet((2, 2, 2, 2), 1000, bottleneck=False)),
+}
+"""Case -> (the layout that must know it, name -> shape as `read_state` gives them)."""
