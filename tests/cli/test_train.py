@@ -63,7 +63,7 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for more, sentence in (
-        (["--size", "112"], "'112': a size is written HEIGHTxWIDTH. For example --size 112x112."),
+        (["--size", "112"], "'112': a size is written HEIGHTxWIDTH, in pixels. For example --size 112x112."),
         (["--model", "tms:r18"], "Did you mean 'tsm'"),
         (["--batch-size", "0"], "0: batch size must be at least 1."),
     ):

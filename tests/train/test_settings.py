@@ -29,7 +29,7 @@ from secondlook.train.settings import TrainSettings
         ({"schedule": "step"}, "schedule 'step' is not known"),
         ({"precision": "64"}, "precision '64' is not known"),
         ({"crop": "centre"}, "crop 'centre' is not known"),
-        ({"init": Path("a"), "weights": Path("b")}, "cannot start from another run and from a published file"),
+        ({"init": Path("a"), "weights": "b"}, "cannot start from another run and from a published file"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(wrong: dict[str, Any], sentence: str) -> None:

@@ -130,7 +130,7 @@ def test_a_run_of_another_model_is_no_start(toy: pa.Table, toy_run: Path, tmp_pa
     with pytest.raises(MissingFile):
         train(toy, tmp_path / "b", toy_settings(init=tmp_path / "nothing"))
     with pytest.raises(MissingFile):
-        train(toy, tmp_path / "b", toy_settings(weights=tmp_path / "nothing.pth"))
+        train(toy, tmp_path / "b", toy_settings(weights=str(tmp_path / "nothing.pth")))
     assert not (tmp_path / "b").exists()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,7 +13,7 @@ import typer
 from rich.console import Console
 
 from secondlook.cli._say import AsJson, Seed, finish
-from secondlook.errors import BadValue
+from secondlook.cli._words import height_width, options
 
 if TYPE_CHECKING:
     from secondlook.train.loop import TrainResult
@@ -32,6 +31,15 @@ def run(
     head: Annotated[
         str, typer.Option(help="Late temporal head; `secondlook list heads`.", rich_help_panel=_MODEL)
     ] = "",
+    head_option: Annotated[
+        list[str], typer.Option(help="NAME=VALUE for the head, as layers=2; again for more.", rich_help_panel=_MODEL)
+    ] = [],  # noqa: B006 (typer wants a list)
+    option: Annotated[
+        list[str], typer.Option(help="NAME=VALUE for the family, as online=true.", rich_help_panel=_MODEL)
+    ] = [],  # noqa: B006
+    freeze: Annotated[
+        str, typer.Option(help="Parts not to train: backbone, or stem,layer1,...", rich_help_panel=_MODEL)
+    ] = "",
     dropout: Annotated[
         float | None, typer.Option(help="Share of features dropped before the classifier.", rich_help_panel=_MODEL)
     ] = None,
@@ -39,8 +47,12 @@ def run(
         Path | None, typer.Option(help="Start from the weights of another run.", rich_help_panel=_MODEL)
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from a published checkpoint.", rich_help_panel=_MODEL)
-    ] = None,
+        str,
+        typer.Option(
+            help="Start from a published checkpoint: a file, https://... or hf:owner/name/file.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "",
     frames: Annotated[int | None, typer.Option(help="Frames of a clip.", rich_help_panel=_CLIP)] = None,
     size: Annotated[str, typer.Option(help="Pixels of a clip, as HxW: 112x112.", rich_help_panel=_CLIP)] = "",
     modality: Annotated[str | None, typer.Option(help="rgb or luma_difference.", rich_help_panel=_CLIP)] = None,
@@ -100,12 +112,15 @@ def run(
     # two cores, training was four times as fast with it).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from secondlook import tables
+    from secondlook.cli.weights import local
     from secondlook.train.loop import train
     from secondlook.train.settings import TrainSettings
 
-    height, width = _size(size)
+    height, width = height_width(size)
+    parts = tuple(part.strip() for part in freeze.split(",") if part.strip())
     settings = TrainSettings(
-        model=model, head=head, dropout=dropout, init=init, weights=weights, frames=frames, height=height, width=width,
+        model=model, head=head, head_options=options(head_option), options=options(option), freeze=parts,
+        dropout=dropout, init=init, weights=weights or None, frames=frames, height=height, width=width,
         modality=modality, fit=fit, sampling=sampling, stride=stride, crop=crop, flip=flip,  # type: ignore[arg-type]
         swap_left_right=swap_left_right, jitter=jitter, epochs=epochs, batch_size=batch_size, accumulate=accumulate,
         optimizer=optimizer, learning_rate=lr, weight_decay=weight_decay, schedule=schedule,  # type: ignore[arg-type]
@@ -115,7 +130,8 @@ def run(
     )  # fmt: skip
     table = tables.read(tables.VIDEOS, videos)
     reassessed = tables.read(tables.LABELS, labels) if labels else None
-    inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", weights)) if path}
+    start = local(weights) if weights else None
+    inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", start)) if path}
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _bar(console) as tell:
         try:
@@ -132,15 +148,6 @@ def run(
 def _of_further_device() -> bool:
     """True in a process that Lightning has started for a further device: the first one speaks for all."""
     return os.environ.get("LOCAL_RANK", "0") != "0"
-
-
-def _size(text: str) -> tuple[int | None, int | None]:
-    if not text:
-        return None, None
-    match = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
-    if match is None:
-        raise BadValue(text, "a size is written HEIGHTxWIDTH", "For example --size 112x112.")
-    return int(match[1]), int(match[2])
 
 
 @contextmanager

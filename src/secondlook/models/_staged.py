@@ -57,6 +57,8 @@ class StagedNetwork(Recogniser):
         super().__init__(in_channels, head, limits)
         self.stem = stem
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        del self.head  # and set again, so that modules stand in the order of the data
+        self.head = head
 
     def features(self, x_BCTHW: Tensor) -> Tensor:
         """The map before pooling, `features_BCTHW`."""

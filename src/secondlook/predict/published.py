@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from secondlook import catalog
 from secondlook.checkpoints._layout import CLASSIFIER, Layout
 from secondlook.errors import BadValue, MissingFile, UnknownName
+from secondlook.predict import fingerprint
 
 _WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.")
@@ -95,7 +96,8 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
     Raises:
         MissingFile: if there is no such file.
         BadValue: if it would run code, is no file of weights, has names of no known layout, or fits fewer than half
-            of the layers before the classifier. The network is then as it was.
+            of the layers before the classifier, or has a fingerprint beside it (`FILE.fingerprint.json`) that the
+            network does not give. The network is then as it was.
         UnknownName: if there is no such source.
     """
     known = catalog.names("checkpoints")
@@ -107,7 +109,7 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
     caution = layout.caution({name: tuple(tensor.shape) for name, tensor in file.items()}) if layout.caution else ""
     if layout.prepare:
         file = layout.prepare(file)
-    own = model.state_dict()
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     first = _first_convolution(model)
     filled: dict[str, Tensor] = {}
     other_shape: dict[str, str] = {}
@@ -133,7 +135,15 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
     if 2 * fit < len(layers) or not fit:
         rule = f"read as {layout.about}, it fits {fit} of this network's {len(layers)} layers, fewer than half"
         raise BadValue(str(path), rule, "Build the family and variant that the weights are of.")
+    expected = fingerprint.beside(Path(path))
     model.load_state_dict({**own, **filled})
+    notes = [caution] if caution else []
+    if expected and len(filled) == len(own):
+        try:
+            notes.append(f"Its fingerprint matches (logits within {fingerprint.check(model, expected, path):.1g}).")
+        except BadValue:
+            model.load_state_dict(own)
+            raise
     return MatchReport(
         path=str(path),
         source=used,
@@ -145,8 +155,36 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
         reinitialised=tuple(reinitialised),
         adapted=tuple(adapted),
         inflated=tuple(inflated),
-        notes=(caution,) if caution else (),
+        notes=tuple(notes),
     )
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file of weights is, told by its names."""
+
+    source: str
+    tensors: int
+    values: int
+    classes: int | None
+    """Of its classifier; None if it has none."""
+
+
+def facts(path: str | Path, source: str = "auto") -> FileFacts:
+    """Tells a file's code base and number of classes.
+
+    Raises:
+        MissingFile: if there is no such file.
+        BadValue: if it would run code, is no file of weights, or has names of no known layout.
+        UnknownName: if there is no such source.
+    """
+    file = read_state(path)
+    used = recognise(file, path) if source == "auto" else source
+    layout = layout_of(used)
+    for name, tensor in (layout.prepare(dict(file)) if layout.prepare else file).items():
+        if layout.rename(name) == f"{CLASSIFIER}weight":
+            return FileFacts(used, len(file), sum(t.numel() for t in file.values()), tensor.shape[0])
+    return FileFacts(used, len(file), sum(t.numel() for t in file.values()), None)
 
 
 def layout_of(source: str) -> Layout:
@@ -233,7 +271,7 @@ def own_name(name: str, own: Mapping[str, Tensor]) -> str:
 
 def _first_convolution(model: nn.Module) -> str:
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d) and not name.startswith("head."):
             return f"{name}.weight"
     return ""
 

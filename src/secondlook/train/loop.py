@@ -23,6 +23,7 @@ from secondlook.errors import BadValue
 from secondlook.predict.weights import quick_on_cpu
 from secondlook.train.checkpoint import Checkpoints, RunFolder
 from secondlook.train.data import ClipData, choose_rows
+from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
@@ -109,6 +110,9 @@ def train(
         rows.val_sets,
     )
     watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
+    if settings.freeze:
+        training, total = trainable(model)
+        notes = (*notes, f"{training:,} of {total:,} parameters are trained; frozen: {', '.join(settings.freeze)}")
     began_s = time.perf_counter()
     if done < settings.epochs:
         with _quiet(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():

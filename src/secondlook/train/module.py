@@ -6,6 +6,7 @@ Shapes: B clips, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn import functional
 from torchmetrics import MeanMetric
 
 from secondlook.predict.loader import Batch
+from secondlook.train.freeze import freeze, hold
 from secondlook.train.losses import LabelSets, cross_entropy, is_correct, k_hot_cross_entropy
 from secondlook.train.settings import TrainSettings
 
@@ -45,6 +47,8 @@ class Recogniser(LightningModule):
         val_sets: LabelSets | None = None,
     ) -> None:
         super().__init__()
+        self.frozen = freeze(model, settings.freeze)
+        """Not trained. A tuple, so that each stays the network's own submodule."""
         self.model, self.settings, self.steps_per_epoch, self.about = model, settings, steps_per_epoch, about
         self.train_sets, self.val_sets = train_sets, val_sets
         self.learning_rate = 0.0
@@ -65,6 +69,7 @@ class Recogniser(LightningModule):
         key = (self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         self.learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        hold(self.frozen)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss over the clips that could be read; a batch without any moves no weight by its gradient."""
@@ -97,18 +102,27 @@ class Recogniser(LightningModule):
         return loss_B, is_correct(logits_BK.detach(), target_BK)
 
     def configure_optimizers(self) -> Any:
-        """SGD with momentum or AdamW, no decay of vectors, and the schedule in steps."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        """SGD with momentum or AdamW, no decay of vectors, and the schedule in steps.
+
+        A network may ask for other rates: `learning_rate_scales()` gives, by the start of a parameter's name, the
+        factor on its rate.
+        """
+        scales: Mapping[str, float] = getattr(self.model, "learning_rate_scales", dict)()
+        groups: dict[tuple[float, bool], list[Tensor]] = {}
+        for name, p in self.model.named_parameters():
+            if p.requires_grad:
+                scale = next((factor for start, factor in scales.items() if name.startswith(start)), 1.0)
+                groups.setdefault((scale, p.ndim > 1), []).append(p)
         rate = self.settings.peak_learning_rate
+        ordered = [
+            {"params": params, "lr": rate * scale, "weight_decay": self.settings.weight_decay if decays else 0.0}
+            for (scale, decays), params in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+        ]
         optimizer: torch.optim.Optimizer
         if self.settings.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, lr=rate, momentum=0.9)
+            optimizer = torch.optim.SGD(ordered, lr=rate, momentum=0.9)
         else:
-            optimizer = torch.optim.AdamW(groups, lr=rate)
+            optimizer = torch.optim.AdamW(ordered, lr=rate)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,6 +33,12 @@ class TrainSettings:
     """`family:variant`; `secondlook list models` shows the families."""
     head: str = ""
     """Late temporal head by name; empty: the family's own."""
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the head takes beyond the defaults, such as `{"layers": 2}`; JSON values."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the family takes beyond the defaults, such as `{"shift_fraction": 0.25}`; JSON values."""
+    freeze: tuple[str, ...] = ()
+    """Modules that are not trained, such as `stem` and `layer1`; `backbone`: all but the head."""
     epochs: int = 30
     batch_size: int = 16
     """Clips of a step on each device, at most: an epoch is cut into batches that differ by one clip."""
@@ -82,8 +88,8 @@ class TrainSettings:
     seed: int = 0
     init: Path | None = None
     """Run folder whose best weights are the start."""
-    weights: Path | None = None
-    """Published checkpoint whose weights are the start."""
+    weights: str | None = None
+    """Published checkpoint whose weights are the start: a path, `https://...` or `hf:owner/name/file`."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices"):
@@ -105,7 +111,7 @@ class TrainSettings:
         for name, kind in words.items():
             if getattr(self, name) not in get_args(kind):
                 raise UnknownName(name, str(getattr(self, name)), get_args(kind))
-        if self.init is not None and self.weights is not None:
+        if self.init is not None and self.weights:
             raise BadValue(str(self.init), "a run cannot start from another run and from a published file", "Drop one.")
 
     @property
@@ -121,7 +127,7 @@ class TrainSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `from_dict` reads it back."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()} | {"freeze": [*self.freeze]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainSettings:
@@ -134,8 +140,8 @@ class TrainSettings:
         for name in data:
             if name not in known:
                 raise UnknownName("setting", name, known)
-        paths = {k: Path(data[k]) for k in ("cache", "root", "init", "weights") if data.get(k) is not None}
-        return cls(**{**data, **paths})
+        paths = {k: Path(data[k]) for k in ("cache", "root", "init") if data.get(k) is not None}
+        return cls(**{**data, **paths, "freeze": tuple(data.get("freeze", ()))})
 
 
 def _words(name: str) -> str:

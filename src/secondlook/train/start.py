@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from secondlook.cards import ModelCard
-from secondlook.errors import BadValue, MissingFile
+from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.predict.weights import build_model, find_card, load_run, with_clip
 from secondlook.train.losses import rare_class_bias
@@ -25,9 +25,11 @@ def card_of(settings: TrainSettings) -> ModelCard:
         BadValue: if the recipe is not one.
     """
     card = with_clip(find_card(settings.model), **settings.clip)
-    options: dict[str, Any] = dict(card.options)
+    options: dict[str, Any] = {**card.options, **settings.options}
     if settings.dropout is not None:
         options["dropout"] = settings.dropout
+    if settings.head_options:
+        options["head_options"] = dict(settings.head_options)
     return replace(card, head=settings.head or card.head, options=options)
 
 
@@ -90,10 +92,9 @@ def _from_run(model: nn.Module, card: ModelCard, labels: LabelSpace, run: Path) 
     )
 
 
-def _from_published(model: nn.Module, path: Path) -> tuple[str, ...]:
-    if not path.is_file():
-        raise MissingFile(path, "Give a published checkpoint, or leave --weights out.")
+def _from_published(model: nn.Module, weights: str) -> tuple[str, ...]:
+    from secondlook.predict.fetch import fetch
     from secondlook.predict.published import load_published
 
-    report = load_published(model, path)
+    report = load_published(model, fetch(weights))
     return (f"weights start from {report.words()}",)
