@@ -111,6 +111,8 @@ class ModelCard:
     """What was passed to `build` beyond variant, class count and head; JSON values."""
     head: str = ""
     """Late temporal head by name; empty: the family's own."""
+    order_blind: bool = False
+    """With its own head the network cannot tell a clip from its reversal."""
 
     @property
     def family(self) -> str:

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_not_written(r3d: Path, tmp_path: Path) -> None:
     torch.save(state, r3d)
     with pytest.raises(BadValue, match=r"(?s)does not fit resnet3d:10 wholly.+layer4\.0\.conv2\.weight"):
         call("weights", "convert", r3d, "--model", "resnet3d:10", "-o", out)
-    with pytest.raises(BadValue, match="ends in .safetensors"):
+    with pytest.raises(BadValue, match=r"ends in \.safetensors"):
         call("weights", "convert", r3d, "--model", "resnet3d:10", "-o", tmp_path / "w.pth")
     with pytest.raises(UnknownName, match="Did you mean 'torchvision_r3d'"):
         call("weights", "show", r3d, "--source", "torchvision_r3")
