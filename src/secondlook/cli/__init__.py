@@ -7,6 +7,7 @@ sub-commands). Heavy imports (torch, pyarrow, matplotlib) stand inside the funct
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +59,9 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of `secondlook`: a user's mistake is a sentence on stderr and exit code 2, never a traceback."""
+    # Read when torch is loaded: threads that wait leave the cores to others instead of spinning (on a busy machine of
+    # two cores, training was four times as fast with it).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         build_app()()
     except SecondlookError as error:

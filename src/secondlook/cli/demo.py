@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -46,8 +45,6 @@ def run(
 
     Example: `secondlook demo` or `secondlook demo --data clips/`
     """
-    # Read when torch is loaded: threads that wait leave the cores to others instead of spinning.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if data is not None and not data.is_dir():
         raise BadValue(str(data), "is not a folder of clips", "Give a folder that holds one folder of videos a class.")
     began_s = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -42,9 +41,6 @@ def run(
 
     Example: `secondlook predict runs/a videos.parquet --split test --views 1x1 -o a.parquet`
     """
-    # Read when torch is loaded: threads that wait leave the cores to others instead of spinning (on a busy machine of
-    # two cores, training was four times as fast with it).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from secondlook import tables
     from secondlook.predict.run import PredictSettings, predict, rows_of_split
     from secondlook.predict.scores import import_scores, write_top_k

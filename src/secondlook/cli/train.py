@@ -108,9 +108,6 @@ def run(
 
     Example: `secondlook train videos.parquet --model tsm:r18 -o runs/a`
     """
-    # Read when torch is loaded: threads that wait leave the cores to others instead of spinning (on a busy machine of
-    # two cores, training was four times as fast with it).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from secondlook import tables
     from secondlook.cli.weights import local
     from secondlook.train.loop import train
