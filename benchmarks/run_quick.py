@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-QUICK = ("help_speed.py", "drawing.py", "decoding.py", "index_memory.py", "loader_memory.py")
+QUICK = ("help_speed.py", "drawing.py", "decoding.py", "index_memory.py", "loader_memory.py", "models.py --quick")
 """Left out: `real_sets.py` (half an hour), `audit_evaluate.py` and `reassess.py` (large tables)."""
 
 
@@ -15,7 +15,9 @@ def main() -> int:
     here, failed = Path(__file__).parent, []
     for name in QUICK:
         print(f"\n== {name}", flush=True)
-        if subprocess.run([sys.executable, str(here / name)], check=False).returncode:
+        script, *arguments = name.split()
+        command = [sys.executable, str(here / script), *arguments]
+        if subprocess.run(command, check=False).returncode:
             failed.append(name)
     print("\n" + (f"failed: {', '.join(failed)}" if failed else "all done"))
     return int(bool(failed))

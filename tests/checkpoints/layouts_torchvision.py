@@ -100,13 +100,6 @@ def _bare(shapes: Shapes) -> Shapes:
 
 FILES: dict[str, tuple[str, Shapes]] = {
     "torchvision r3d_18": ("torchvision_r3d", torchvision_r3d((2, 2, 2, 2), 400)),
-    "SRTG r3d": (
-        "torchvision_r3d",
-        {
-            name.replace("conv1.0.", "conv1.0.0.").replace("conv2.0.", "conv2.0.0."): shape
-            for name, shape in torchvision_r3d((1, 1, 1, 1), 7).items()
-        },
-    ),
     "torchvision r2plus1d_18": ("torchvision_r2plus1d", torchvision_r2plus1d((2, 2, 2, 2), 400, R2PLUS1D_18)),
     "IG-65M r2plus1d_34": ("torchvision_r2plus1d", torchvision_r2plus1d((3, 4, 6, 3), 359, R2PLUS1D_34)),
     "TSM ResNet-50": ("tsm", _bare(resnet((3, 4, 6, 3), 174, bottleneck=True, tsm=True))),

@@ -56,6 +56,45 @@ def test_table_lists_what_each_stage_gives() -> None:
     assert "23,612,531" in rows["all"]
 
 
+def test_json_has_memory_tokens_limits_and_explain_points() -> None:
+    told = json.loads(show("r2plus1d:18", "--clip", "16x112x112", "--json").stdout)
+    assert (told["trainable"], told["frozen"]) == (31_505_325, 0)
+    assert told["tokens"] == [2, 7, 7]
+    assert told["features"] == [512, 2, 7, 7]
+    assert told["memory"]["training_bytes"] > 3 * told["memory"]["inference_bytes"] > 0
+    assert told["limits"]["min_frames"] == 1
+    assert told["explain"]["classifier"] == "head.classifier"
+    assert [s["module"] for s in told["explain"]["stages"]] == [s["module"] for s in told["stages"][:-1]]
+    assert told["head"] == "average"
+
+
+def test_clip_is_frames_and_size_in_one() -> None:
+    clip = json.loads(show("tsm:tiny", "--clip", "6x48x64", "--json").stdout)
+    apart = json.loads(show("tsm:tiny", "--frames", "6", "--size", "48x64", "--json").stdout)
+    assert clip == apart
+    assert clip["input"] == [2, 6, 48, 64]
+
+
+def test_options_of_family_and_head() -> None:
+    """A frozen backbone's parameters are counted apart; the head's options reach it."""
+    frozen = json.loads(show("resnet_transformer:tiny", "--option", "freeze_backbone=true", "--json").stdout)
+    free = json.loads(show("resnet_transformer:tiny", "--json").stdout)
+    assert frozen["trainable"] + frozen["frozen"] == free["trainable"] == frozen["parameters"]
+    assert frozen["frozen"] > 0
+    assert frozen["memory"]["training_bytes"] < free["memory"]["training_bytes"]
+    deeper = json.loads(show("resnet3d:tiny", "--head", "transformer", "--head-option", "layers=3", "--json").stdout)
+    assert deeper["head"] == "transformer"
+    assert deeper["parameters"] > free["parameters"]
+
+
+def test_words_name_memory_tokens_and_layouts() -> None:
+    words = show("tsm:tiny", "--classes", "5").stdout
+    assert "(BT)CHW" in words
+    assert "MiB of activations a clip in training" in words
+    assert "12 x 4 x 4 = 192 places" in words
+    assert "any number of frames, any size" in words
+
+
 def test_without_a_name_it_lists_families_and_variants() -> None:
     told = json.loads(show("--json").stdout)
     assert {"tiny", "r18", "r50", "r18-online", "r50-online"} <= set(told["tsm"])
@@ -73,6 +112,8 @@ def test_without_a_name_it_lists_families_and_variants() -> None:
         (("tsm",), UnknownName, "tsm:r18"),
         (("tsm:r50", "--size", "112"), BadValue, "height x width"),
         (("tsm:r50", "--size", "0x112"), BadValue, "height x width"),
+        (("tsm:r50", "--clip", "16x112"), BadValue, "frames x height x width"),
+        (("tsm:r50", "--clip", "16x112x112", "--frames", "8"), BadValue, "Give either"),
         (("tsm:r50", "--head", "avrage"), UnknownName, "Did you mean 'average'"),
     ],
 )

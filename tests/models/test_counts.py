@@ -11,7 +11,10 @@ from torch import nn
 from secondlook import catalog
 from secondlook.cards import ExplainPoint, ExplainPoints, ModelCard
 from secondlook.errors import BadValue
-from secondlook.models._count import Cost, cost, cost_of, parameters
+from secondlook.models._count import Cost, clip_shape, cost, cost_of, on_meta, parameters
+from secondlook.models._memory import activation_memory
+from secondlook.models._recogniser import Limits
+from secondlook.predict.weights import find_card
 
 
 def counted(name: str, num_classes: int, frames: int, size: int) -> Cost:
@@ -140,3 +143,67 @@ def test_a_clip_that_does_not_fit_is_a_sentence() -> None:
 
     with pytest.raises(BadValue, match="cannot take such a clip"):
         cost(Valid(), ExplainPoints(), (3, 2, 8, 8))
+
+
+def test_memory_against_a_count_by_hand() -> None:
+    """Training keeps the clip, what the norm reads and its two numbers a channel, what the activation gives, and what
+    the classifier reads."""
+    clip, a, b, classifier = 3 * 6 * 20 * 14, 8 * 6 * 10 * 7, 12 * 6 * 10 * 7, 12
+    network = Toy()
+    weights = [p.clone() for p in network.parameters()]
+    memory = activation_memory(network, (3, 6, 20, 14))
+    assert memory.training_bytes == 4 * (clip + a + 2 * 8 + a + classifier)
+    assert memory.inference_bytes == 4 * (clip + a + b)
+    assert network.training
+    assert all(torch.equal(p, w) for p, w in zip(network.parameters(), weights, strict=True)), "left as it was"
+
+
+@pytest.mark.parametrize("name", ["tsm:tiny", "r2plus1d:tiny"])
+def test_memory_is_what_autograd_keeps_on_a_cpu(name: str) -> None:
+    """The same hooks around a real forward pass."""
+    card = find_card(name)
+    network = catalog.find("models", card.family).build(card.variant, 5)
+    weights = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
+    kept: dict[int, torch.Tensor] = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t), lambda t: t
+    ):
+        logits = network(torch.zeros(1, *clip_shape(card)))
+    real = sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights)
+    assert logits.requires_grad
+    assert real == activation_memory(network, clip_shape(card)).training_bytes
+
+
+def test_memory_of_attention_grows_with_the_tokens_and_not_with_their_pairs() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
+
+        def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+            return self.layer(x_BCTHW.flatten(2).transpose(1, 2)).mean(1)
+
+    short, long = (activation_memory(Attends(), (16, t, 1, 1)) for t in (100, 200))
+    assert long.training_bytes == pytest.approx(2 * short.training_bytes, rel=0.01)
+    assert long.inference_bytes == pytest.approx(2 * short.inference_bytes, rel=0.01)
+
+
+def test_frozen_parameters_tokens_and_limits() -> None:
+    network = on_meta(find_card("tsm:tiny"), 5)
+    for p in network.stem.parameters():
+        p.requires_grad = False
+    network.limits = Limits(frames=12)
+    c = cost(network, ExplainPoints(), (2, 12, 64, 64))
+    assert c.frozen == parameters(network.stem)
+    assert c.trainable == c.parameters - c.frozen
+    assert (c.features, c.tokens) == ((96, 12, 4, 4), (12, 4, 4))
+    assert c.limits.frames == 12
+    assert cost(Toy(), ExplainPoints(), (3, 6, 20, 14)).features == ()
+
+
+def test_stages_say_how_they_lie_and_in_which_pathway() -> None:
+    points = ExplainPoints((ExplainPoint("a", "slow"), ExplainPoint("b", "fast")), "classifier")
+    stages = cost(Toy(), points, (3, 6, 20, 14)).stages
+    assert [(s.pathway, s.layout) for s in stages] == [("slow", "BCTHW"), ("fast", "BCTHW"), ("", "BK")]
+    folded = cost_of(find_card("tsm:tiny"), 5).stages[1]
+    assert (folded.layout, folded.output) == ("(BT)CHW", (24, 12, 16, 16))

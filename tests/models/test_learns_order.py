@@ -10,7 +10,7 @@ from torch.nn import functional
 from secondlook import catalog
 from secondlook.cards import ModelCard
 
-FRAMES, HEIGHT, WIDTH = 8, 32, 40
+FRAMES, HEIGHT, WIDTH = 12, 32, 40
 TINY: dict[str, ModelCard] = {
     card.name: card
     for family in catalog.names("models")
@@ -27,7 +27,7 @@ def pairs(count: int, seed: int) -> tuple[Tensor, Tensor]:
         top = int(torch.randint(2, HEIGHT - 12, (), generator=generator))
         left = int(torch.randint(0, 8, (), generator=generator))
         for t in range(FRAMES):
-            clip_THW[t, top : top + 10, left + 3 * t : left + 3 * t + 8] += 2
+            clip_THW[t, top : top + 10, left + 2 * t : left + 2 * t + 8] += 2
     both_BTHW = torch.cat([x_BTHW, x_BTHW.flip(1)])
     return both_BTHW.unsqueeze(1), torch.arange(2).repeat_interleave(count)
 

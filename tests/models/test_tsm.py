@@ -7,8 +7,11 @@ import torch
 from torch import nn
 
 from secondlook.errors import BadValue
+from secondlook.layers.inverted_residual import InvertedResidual
+from secondlook.layers.non_local import NonLocal
 from secondlook.layers.temporal_shift import TemporalShift
 from secondlook.models import tsm
+from secondlook.models._frame_network import FoldedNonLocal
 
 
 def make(variant: str = "tiny", **options) -> tsm.TSM:
@@ -21,6 +24,9 @@ def make(variant: str = "tiny", **options) -> tsm.TSM:
 def spread(network: nn.Module) -> tsm.TSM:
     """Running statistics as after training, so that no frame's signal fades."""
     network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
     with torch.no_grad():
         network(torch.randn(2, 3, 6, 32, 32, generator=torch.Generator().manual_seed(0)))
     network.eval()
@@ -84,6 +90,73 @@ def test_logits_are_the_mean_of_those_of_the_frames(variant: str) -> None:
     assert torch.allclose(network(clip()), network.frame_logits(clip()).mean(1), atol=1e-6)
 
 
+@pytest.mark.spec("late-temporal-bert", "F37")
+def test_resnet101_shifts_in_every_second_block() -> None:
+    """As the release does where the third stage has 23 blocks; in place, before every block."""
+    with torch.device("meta"):
+        inside, before = tsm.build("r101", 5), tsm.build("r101", 5, placement="in_place")
+        counts = {variant: len(tsm.build(variant, 5).shifts()) for variant in ("r18", "r34", "r50", "r50-nl")}
+    stages = [getattr(inside, f"layer{i}") for i in (1, 2, 3, 4)]
+    for stage in stages:
+        has = [any(isinstance(m, TemporalShift) for m in block.modules()) for block in stage]
+        assert has == [b % 2 == 0 for b in range(len(stage))]
+    assert (len(inside.shifts()), len(before.shifts())) == (18, 33)
+    assert counts == {"r18": 8, "r34": 16, "r50": 16, "r50-nl": 16}
+
+
+@pytest.mark.spec("late-temporal-bert", "F37")
+@pytest.mark.parametrize("placement", ["residual", "in_place"])
+def test_mobilenet_shifts_where_there_is_a_sum(placement: str) -> None:
+    network = make("tiny-mobilenet_v2", placement=placement)
+    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+        for block in list(stage)[:2]:
+            inner = block if isinstance(block, InvertedResidual) else block.block
+            shifts = [m for m in block.modules() if isinstance(m, TemporalShift)]
+            assert len(shifts) == (inner.sum is not None)
+            assert (inner.before in shifts) == (placement == "residual" and bool(shifts))
+    block = network.layer1[1]
+    x_NCHW = torch.randn(12, 16, 8, 8)
+    shift = next(m for m in block.modules() if isinstance(m, TemporalShift))
+    shift.frames = 6
+    inner = block if placement == "residual" else block.block
+    moved = shift(x_NCHW)
+    branch = inner.norm(inner.separable(inner.expand(moved)))
+    assert torch.allclose(block(x_NCHW), branch + (x_NCHW if placement == "residual" else moved), atol=1e-5)
+
+
+@pytest.mark.spec("late-temporal-bert", "F48")
+def test_tiny_mobilenet_has_the_parts_of_the_big_one() -> None:
+    with torch.device("meta"):
+        tiny, big = tsm.build("tiny-mobilenet_v2", 5), tsm.build("mobilenet_v2", 5)
+    assert sum(p.numel() for p in tiny.parameters()) < 1e6
+    assert [name for name, _ in tiny.stem.named_modules()] == [name for name, _ in big.stem.named_modules()]
+    assert {type(m) for m in tiny.modules()} == {type(m) for m in big.modules()}
+
+
+def test_non_local_blocks_see_all_frames_and_so_never_run_online() -> None:
+    with torch.device("meta"):
+        network = tsm.build("r50-nl", 5)
+    blocks = [name for name, m in network.named_modules() if isinstance(m, FoldedNonLocal)]
+    assert blocks == [f"{block}.non_local" for block in ("layer2.0", "layer2.2", "layer3.0", "layer3.2", "layer3.4")]
+    assert not network.online
+    with torch.device("meta"):
+        assert not tsm.build("r50-nl", 5, shift_fraction=0).online
+    with pytest.raises(BadValue, match="a non-local block looks at all frames"):
+        tsm.build("r50-nl", 5, online=True)
+
+
+def test_a_folded_non_local_block_keeps_clips_apart() -> None:
+    """Its folded form is the plain one on clips; a place of one clip gathers from no other clip."""
+    block = FoldedNonLocal(8, pool_last=True).eval()
+    nn.init.ones_(block.norm.weight)
+    block.frames = 3
+    x_BCTHW = torch.randn(2, 8, 3, 4, 4)
+    folded = block(x_BCTHW.transpose(1, 2).flatten(0, 1)).reshape(2, 3, 8, 4, 4).transpose(1, 2)
+    plain = NonLocal(8, pool_last=True).eval()
+    plain.load_state_dict(block.state_dict())
+    assert torch.allclose(folded, torch.cat([plain(x_BCTHW[i : i + 1]) for i in range(2)]), atol=1e-6)
+
+
 def test_frames_see_both_ways_offline() -> None:
     """Six blocks with one shift each: six frames far in either direction; without shifts in the first two, four."""
     assert sees(make(), 0) == [True] * 6
@@ -98,10 +171,12 @@ def test_frames_see_both_ways_offline() -> None:
 @pytest.mark.spec("late-temporal-bert", "F38")
 @pytest.mark.parametrize("placement", ["residual", "in_place"])
 @pytest.mark.parametrize("changed", range(6))
-def test_online_is_causal(changed: int, placement: str) -> None:
-    seen = sees(make("tiny-online", placement=placement), changed)
+@pytest.mark.parametrize("variant", ["tiny-online", "tiny-mobilenet_v2"])
+def test_online_is_causal(variant: str, changed: int, placement: str) -> None:
+    network = make(variant, placement=placement, online=True)
+    seen = sees(network, changed)
     assert not any(seen[:changed])
-    assert all(seen[changed:])
+    assert all(seen[changed : changed + len(network.shifts()) + 1])
 
 
 @pytest.mark.parametrize("changed", [0, 3])
@@ -125,9 +200,10 @@ def test_length_is_free_between_calls() -> None:
 @pytest.mark.spec("late-temporal-bert", "F38")
 @pytest.mark.parametrize("pieces", [[1] * 6, [2, 3, 1], [6]])
 @pytest.mark.parametrize("placement", ["residual", "in_place"])
-def test_streaming_gives_the_logits_of_the_whole(pieces: list[int], placement: str) -> None:
-    network, x = make("tiny-online", placement=placement), clip(6)
-    stream = tsm.Stream(network)
+@pytest.mark.parametrize("variant", ["tiny-online", "tiny-mobilenet_v2"])
+def test_streaming_gives_the_logits_of_the_whole(variant: str, pieces: list[int], placement: str) -> None:
+    network, x = make(variant, placement=placement, online=True), clip(6)
+    stream = network.stream()
     seen = 0
     for frames in pieces:
         logits = stream.step(x[:, :, seen : seen + frames])
@@ -139,7 +215,7 @@ def test_streaming_gives_the_logits_of_the_whole(pieces: list[int], placement: s
 def test_streams_do_not_disturb_each_other_or_the_network() -> None:
     network, x, y = make("tiny-online"), clip(4), clip(4) + 1
     whole = network(x)
-    one, other = tsm.Stream(network), tsm.Stream(network)
+    one, other = network.stream(), network.stream()
     for t in range(4):
         a, b = one.step(x[:, :, t : t + 1]), other.step(y[:, :, t : t + 1])
     assert torch.allclose(a, whole, atol=1e-5)
@@ -152,9 +228,9 @@ def test_streams_do_not_disturb_each_other_or_the_network() -> None:
 
 def test_only_an_online_network_at_rest_streams() -> None:
     with pytest.raises(BadValue, match="only an online TSM"):
-        tsm.Stream(make())
+        make().stream()
     with pytest.raises(BadValue, match="training mode"):
-        tsm.Stream(make("tiny-online").train())
+        make("tiny-online").train().stream()
 
 
 @pytest.mark.parametrize(("variant", "online", "causal"), [("tiny", True, True), ("tiny-online", None, True)])

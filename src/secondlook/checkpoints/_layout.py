@@ -27,6 +27,8 @@ class Layout:
     prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     """Rewrites what a change of name cannot: splits fused tensors, folds normalisations, turns 1 x 1 convolutions into
     linear layers. Gets and gives published names; runs before `rules`."""
+    adapt: Callable[[str, Tensor, tuple[int, ...]], Tensor | None] | None = None
+    """A tensor (by our name) made to fit another shape, such as positions for longer clips; None if it cannot be."""
     refuse: Callable[[Shapes], str] | None = None
     """The rule broken by a file whose names are of this code base and whose network is none of ours; else empty."""
     caution: Callable[[Shapes], str] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secondlook.checkpoints._layout import RESNET_TAIL, Layout
+from secondlook.checkpoints.stergiou import is_stergiou
 
 LAYOUT = Layout(
     about="torchvision's R(2+1)D (IG-65M's releases have the same names)",
@@ -17,9 +18,9 @@ LAYOUT = Layout(
         (r"\.conv(\d)\.1\.", r".norm\1."),
         *RESNET_TAIL,
     ),
-    recognise=lambda shapes: {"stem.0.weight", "stem.3.weight"} <= shapes.keys(),
+    recognise=lambda shapes: {"stem.0.weight", "stem.3.weight"} <= shapes.keys() and not is_stergiou(shapes),
     caution=lambda _: (
-        "The SRTG repository gives these very names and shapes to a network with a further max-pool after the stem; "
-        "names cannot tell the two apart, so check where the file comes from."
+        "The SRTG repository gives these very names and shapes to a network with a further max-pool after the stem, "
+        "which is r3d:r2plus1d-18 here; names cannot tell the two apart, so check where the file comes from."
     ),
 )

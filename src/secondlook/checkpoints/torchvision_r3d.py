@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from secondlook.checkpoints._layout import RESNET_TAIL, Layout, Shapes
-
-
-def _refuse(shapes: Shapes) -> str:
-    if "layer1.0.conv1.0.0.weight" in shapes:
-        return "has the names of the SRTG repository's R3D, whose stem ends in a max-pool that torchvision's has not"
-    return ""
-
+from secondlook.checkpoints._layout import RESNET_TAIL, Layout
+from secondlook.checkpoints.stergiou import is_stergiou
 
 LAYOUT = Layout(
     about="torchvision's R3D",
@@ -20,6 +14,5 @@ LAYOUT = Layout(
         (r"\.conv(\d)\.1\.", r".norm\1."),
         *RESNET_TAIL,
     ),
-    recognise=lambda shapes: "stem.0.weight" in shapes and "stem.3.weight" not in shapes,
-    refuse=_refuse,
+    recognise=lambda shapes: "stem.0.weight" in shapes and "stem.3.weight" not in shapes and not is_stergiou(shapes),
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from secondlook.cli._epochs import epochs_bar, of_further_device
 from secondlook.cli._say import AsJson, Seed, finish
 from secondlook.cli._words import height_width, options
 
 if TYPE_CHECKING:
     from secondlook.train.loop import TrainResult
-    from secondlook.train.record import Progress
 
 _MODEL, _CLIP, _OPTIMISER, _MACHINE = "Model", "Input recipe", "Optimisation", "Machine"
 
@@ -130,7 +127,7 @@ def run(
     start = local(weights) if weights else None
     inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", start)) if path}
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _bar(console) as tell:
+    with epochs_bar(console) as tell:
         try:
             done = train(
                 table, output, settings, reassessed=reassessed, inputs=inputs, restart=restart, on_progress=tell
@@ -138,33 +135,8 @@ def run(
         except KeyboardInterrupt:
             console.print(f"The run in {output} can be used as it is; the same command goes on with it.", markup=False)
             raise
-    if not _of_further_device():
+    if not of_further_device():
         finish(asdict(done), _words(done, model), as_json, done.unreadable)
-
-
-def _of_further_device() -> bool:
-    """True in a process that Lightning has started for a further device: the first one speaks for all."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """A bar over all batches, and a line an epoch above it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, disable=_of_further_device()) as bar:
-        task = bar.add_task("training", total=None, visible=False)
-
-        def tell(progress: Progress) -> None:
-            bar.update(task, total=progress.batches, completed=progress.batch, visible=True)
-            if progress.curve:
-                numbers = "  ".join(f"{k} {float(v):.4g}" for k, v in progress.curve.items() if v and k != "epoch")
-                console.print(f"epoch {progress.epoch}/{progress.epochs}  {numbers}")
-
-        yield tell
 
 
 def _words(done: TrainResult, model: str) -> str:

@@ -21,6 +21,8 @@ class NonLocal(nn.Module):
         channels: C.
         inner: width of theta, phi and g; half of C when left out.
         pool: phi and g read maps that are max-pooled by 2 in height and width.
+        pool_last: phi and g come first and their outputs are pooled, as in the TSM release; with the same weights,
+            that is another function.
         norm: a batch normalisation after W, whose scale starts at 0.
         bias: the four 1 x 1 x 1 convolutions have biases.
         scaled: divide the products by the root of `inner` before the softmax.
@@ -37,6 +39,7 @@ class NonLocal(nn.Module):
         inner: int | None = None,
         *,
         pool: bool = True,
+        pool_last: bool = False,
         norm: bool = True,
         bias: bool = True,
         scaled: bool = False,
@@ -50,6 +53,7 @@ class NonLocal(nn.Module):
         self.g = nn.Conv3d(channels, width, 1, bias=bias)
         self.out = nn.Conv3d(width, channels, 1, bias=bias)
         self.pool: nn.Module = nn.MaxPool3d((1, 2, 2), ceil_mode=True) if pool else nn.Identity()
+        self.pool_last = pool_last
         self.norm: nn.Module = nn.BatchNorm3d(channels) if norm else nn.Identity()
         self.sum = Sum()
         self.scale = width**-0.5 if scaled else 1.0
@@ -62,11 +66,12 @@ class NonLocal(nn.Module):
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """The input and, added to it, what each place gathers from all."""
-        pooled = self.pool(x_BCTHW)
-        theta_BND, phi_BMD, g_BMD = (
-            conv(x).flatten(2).transpose(1, 2).unsqueeze(1)
-            for conv, x in ((self.theta, x_BCTHW), (self.phi, pooled), (self.g, pooled))
-        )
+        if self.pool_last:
+            maps = (self.theta(x_BCTHW), self.pool(self.phi(x_BCTHW)), self.pool(self.g(x_BCTHW)))
+        else:
+            pooled = self.pool(x_BCTHW)
+            maps = (self.theta(x_BCTHW), self.phi(pooled), self.g(pooled))
+        theta_BND, phi_BMD, g_BMD = (x.flatten(2).transpose(1, 2).unsqueeze(1) for x in maps)
         y = functional.scaled_dot_product_attention(theta_BND, phi_BMD, g_BMD, scale=self.scale)
         y_BDTHW = y.squeeze(1).transpose(1, 2).reshape(-1, y.shape[-1], *x_BCTHW.shape[2:])
         z_BCTHW: Tensor = self.sum(self.norm(self.out(y_BDTHW)), x_BCTHW)

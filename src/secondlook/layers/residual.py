@@ -62,22 +62,30 @@ class Bottleneck(nn.Module):
     Args:
         conv1: reduces the input to `channels`.
         conv2: from `channels` to `channels`; carries the stride.
-        conv3: from `channels` to `4 * channels`.
+        conv3: from `channels` to `4 * channels`, or to `channels_out`.
         channels: the inner width.
         norm: makes a normalisation.
         shortcut: from the input to the output's shape; see `shortcut`.
+        channels_out: channels of the output, where they are not four times the inner width.
     """
 
     expansion = 4
 
-    def __init__(self, convs: Sequence[nn.Module], channels: int, norm: Norm, shortcut: nn.Module) -> None:
+    def __init__(
+        self,
+        convs: Sequence[nn.Module],
+        channels: int,
+        norm: Norm,
+        shortcut: nn.Module,
+        channels_out: int | None = None,
+    ) -> None:
         super().__init__()
         self.conv1, self.conv2, self.conv3 = convs
         self.norm1 = norm(channels)
         self.act1 = nn.ReLU()
         self.norm2 = norm(channels)
         self.act2 = nn.ReLU()
-        self.norm3 = norm(channels * self.expansion)
+        self.norm3 = norm(channels * self.expansion if channels_out is None else channels_out)
         self.shortcut = shortcut
         self.sum = Sum()
         self.act3 = nn.ReLU()

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from secondlook.errors import BadValue
+from secondlook.layers._remembering import Remembering
 
 
-class TemporalShift(nn.Module):
+class TemporalShift(Remembering, nn.Module):
     """Shifts channels along time. With `n = floor(fraction * C)`, zeros standing in for frames outside the clip:
 
     * offline: channels `[0, n)` come from frame `t + 1`, `[n, 2n)` from `t - 1`, the others stay;
@@ -29,7 +30,7 @@ class TemporalShift(nn.Module):
     frames: int
     """T of the clips in the batch. The network sets it before each pass; it is no part of the weights."""
     past: Tensor | None
-    """Last frame of what came before, B x n x H x W (online only); None stands for zeros. See `models.tsm.Stream`."""
+    """Last frame of what came before, B x n x H x W (online only); None stands for zeros."""
     last: Tensor | None
     """What `past` must be for the frames that follow those of the latest pass; kept only where `remember` is set."""
 
@@ -39,8 +40,7 @@ class TemporalShift(nn.Module):
         if not 0 <= fraction <= 1 / directions:
             raise BadValue(fraction, f"the shifted fraction must lie in [0, {1 / directions:g}]", "The usual is 0.125.")
         self.fraction, self.online = fraction, online
-        self.frames, self.remember = 1, False
-        self.past = self.last = None
+        self.frames = 1
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Shifted clips, N = B T; the input is left as it is."""

@@ -72,7 +72,7 @@ class Recogniser(nn.Module):
     def for_head(self, x_BCTHW: Tensor) -> Any:
         """What the head reads: the features; in training those of one random frame if the head learns from one."""
         if self.training and getattr(self.head, "trains_on_one_frame", False):
-            t = int(torch.randint(x_BCTHW.shape[2], ()))
+            t = int(torch.randint(x_BCTHW.shape[2], (), device="cpu"))
             x_BCTHW = x_BCTHW[:, :, t : t + 1]
         return self.features(x_BCTHW)
 

@@ -11,6 +11,7 @@ from torch import nn
 from secondlook import catalog
 from secondlook.cards import ModelCard
 from secondlook.errors import BadValue, UnknownName
+from secondlook.heads._build import build_head
 
 
 class CommonOptions(TypedDict, total=False):
@@ -53,23 +54,21 @@ class Request:
             frames: T of the features.
 
         Raises:
-            BadValue: if the head joins stages and the family has none.
+            BadValue: if the head joins stages or pathways and the family has none.
             UnknownName: if there is no such head, or it has no such option; names the nearest.
         """
-        plugin = catalog.find("heads", self.head_name or "average")
+        name = self.head_name or "average"
         stages = (channels,) if isinstance(channels, int) else tuple(channels)
+        plugin = catalog.find("heads", name)
+        if getattr(plugin, "READS_PATHWAYS", False):
+            rule = f"this head reads two pathways, and {self.card.family} has one"
+            raise BadValue(name, rule, "Take slowfast.")
         reads_stages = getattr(plugin, "READS_STAGES", False)
         if reads_stages and len(stages) == 1:
             rule = f"this head joins the maps of several stages, and {self.card.family} has one"
-            raise BadValue(self.head_name, rule, "Take a ResNet family.")
-        head: nn.Module = plugin.build(
-            stages if reads_stages else stages[-1],
-            frames,
-            self.num_classes,
-            dropout=self.dropout,
-            **self.head_options,
-        )
-        return head
+            raise BadValue(name, rule, "Take a ResNet family.")
+        read = stages if reads_stages else stages[-1]
+        return build_head(name, read, frames, self.num_classes, self.dropout, self.head_options)
 
 
 def request_of(

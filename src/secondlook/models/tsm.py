@@ -1,56 +1,64 @@
-"""TSM: a 2D ResNet whose blocks shift channels along time (r18, r50, their online twins, `tiny`); also plain TSN.
+"""TSM: a 2D net that shifts channels along time (r18 to r101, r50-nl, mobilenet_v2, online twins, `tiny`); or TSN.
 
 Lin, Gan, Han, "TSM: Temporal Shift Module for Efficient Video Understanding", ICCV 2019; `label-reassessment`, section
 5.4; `late-temporal-bert`, section 1.15. One eighth of the channels moves each way, inside the residual branch, before
 its first convolution; the logits are the mean of those of the frames. `shift_fraction=0` is TSN. T is free.
+
+As in the release: `r101` shifts in every second block, `mobilenet_v2` in every block that has a sum, and `r50-nl` has
+five non-local blocks, after the first and third block of `layer2` and the first, third and fifth of `layer3`. Departs
+from the release where a non-local block meets a map of odd size: its pooled maps keep the last row and column.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Unpack
+from typing import Unpack
 
-import torch
 from torch import Tensor, nn
 
 from secondlook.cards import ClipSpec, ModelCard
 from secondlook.errors import BadValue
 from secondlook.heads.average import AverageHead
 from secondlook.layers.kaiming import kaiming_
-from secondlook.layers.residual import BasicBlock, Bottleneck, shortcut
 from secondlook.layers.temporal_shift import TemporalShift
+from secondlook.models import _mobilenet, _resnet2d
+from secondlook.models._figures import Figure
+from secondlook.models._frame_network import FoldedNonLocal, FrameNetwork
+from secondlook.models._mobilenet import MOBILENET_V2, TINY_MOBILENET_V2, MobilePlan
 from secondlook.models._request import CommonOptions, request_of
-from secondlook.models._staged import IMAGENET, POINTS_FOLDED, StagedNetwork
-
-Placement = Literal["residual", "in_place"]
+from secondlook.models._resnet2d import PLANS as RESNETS
+from secondlook.models._resnet2d import Placement
+from secondlook.models._staged import IMAGENET, POINTS_FOLDED
+from secondlook.models._streaming import Stream, linear_classifier
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Widths and depths of a variant."""
+    """A network, and how it looks along time."""
 
-    block: type[BasicBlock] | type[Bottleneck]
-    blocks: tuple[int, int, int, int]
-    channels: tuple[int, int, int, int] = (64, 128, 256, 512)
-    strides: tuple[int, int, int, int] = (1, 2, 2, 2)
-    """Stride of each stage's first block."""
-    stem: int = 64
-    """Channels of the stem."""
-    pool: bool = True
-    """A 3 x 3 max-pool of stride 2 ends the stem."""
+    network: _resnet2d.Plan | MobilePlan
     online: bool = False
+    """No shift from the future."""
+    non_local: bool = False
 
 
 PLANS: Mapping[str, Plan] = {
-    "r18": Plan(BasicBlock, (2, 2, 2, 2)),
-    "r50": Plan(Bottleneck, (3, 4, 6, 3)),
-    "tiny": Plan(BasicBlock, (2, 2, 1, 1), (24, 48, 80, 96), (2, 2, 2, 1), stem=16, pool=False),
-    "r18-online": Plan(BasicBlock, (2, 2, 2, 2), online=True),
-    "r50-online": Plan(Bottleneck, (3, 4, 6, 3), online=True),
-    "tiny-online": Plan(BasicBlock, (2, 2, 1, 1), (24, 48, 80, 96), (2, 2, 2, 1), stem=16, pool=False, online=True),
+    "r18": Plan(RESNETS["18"]),
+    "r34": Plan(RESNETS["34"]),
+    "r50": Plan(RESNETS["50"]),
+    "r101": Plan(RESNETS["101"]),
+    "r50-nl": Plan(RESNETS["50"], non_local=True),
+    "mobilenet_v2": Plan(MOBILENET_V2),
+    "tiny": Plan(RESNETS["tiny"]),
+    "tiny-mobilenet_v2": Plan(TINY_MOBILENET_V2),
+    "r18-online": Plan(RESNETS["18"], online=True),
+    "r50-online": Plan(RESNETS["50"], online=True),
+    "mobilenet_v2-online": Plan(MOBILENET_V2, online=True),
+    "tiny-online": Plan(RESNETS["tiny"], online=True),
 }
+STREAMS = tuple(variant for variant, plan in PLANS.items() if plan.online)
+"""Variants that can be fed frame by frame."""
 _TINY_CLIP = ClipSpec(
     frames=12, height=64, width=64, fit="squash", modality="luma_difference", mean=(0.45, 0.0), std=(0.25, 0.1)
 )
@@ -62,27 +70,14 @@ CARDS: Mapping[str, ModelCard] = {
 }
 
 
-class TSM(StagedNetwork):
+class TSM(FrameNetwork):
     """A 2D network over all frames of a batch at once, B T x C x H x W inside, `x_BCTHW -> logits_BK` outside."""
 
     def __init__(self, in_channels: int, stem: nn.Module, stages: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__(in_channels, stem, stages, head)
-        self.online = all(shift.online for shift in self.shifts())
+        sees_all = any(isinstance(m, FoldedNonLocal) for m in self.modules())
+        self.online = not sees_all and all(shift.online for shift in self.shifts())
         """No frame sees a later one."""
-
-    def stage_maps(self, x_BCTHW: Tensor) -> tuple[Tensor, ...]:
-        """The maps of the four stages, each `BCTHW`; T is that of the clip."""
-        self.check(x_BCTHW)
-        frames = x_BCTHW.shape[2]
-        for shift in self.shifts():
-            shift.frames = frames
-        x_NCHW = self.stem(x_BCTHW.transpose(1, 2).flatten(0, 1))
-        maps = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x_NCHW = stage(x_NCHW)
-            x_BTCHW = x_NCHW.reshape(-1, frames, *x_NCHW.shape[1:])
-            maps.append(x_BTCHW.transpose(1, 2))
-        return tuple(maps)
 
     def frame_logits(self, x_BCTHW: Tensor) -> Tensor:
         """Logits of each frame, `logits_BTK`, whose mean over T is `forward`.
@@ -94,51 +89,19 @@ class TSM(StagedNetwork):
             raise BadValue(type(self.head).__name__, "this head gives no logits for single frames", "Use `average`.")
         return self.head.frame_logits(self.features(x_BCTHW))
 
+    def stream(self) -> Stream:
+        """A video to be fed piece by piece; of each shift only the channels that the next frame needs are kept.
+
+        Raises:
+            BadValue: if the network looks into the future, its head needs all frames, or it is in training mode.
+        """
+        if not self.online:
+            raise BadValue("TSM", "only an online TSM can be fed frame by frame", "Take an online variant.")
+        return Stream(self, linear_classifier(self.head))
+
     def shifts(self) -> list[TemporalShift]:
         """Its shifts, from input to head."""
         return [m for m in self.modules() if isinstance(m, TemporalShift)]
-
-
-class Stream:
-    """Feeds a video to an online network frame by frame, keeping of each shift only the channels the next frame needs.
-
-    After each step the logits are those of `network(everything seen so far)`. Several streams may share a network.
-
-    Args:
-        network: an online variant, in evaluation mode.
-
-    Raises:
-        BadValue: if the network looks into the future, or is in training mode.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        if not isinstance(network, TSM) or not network.online:
-            raise BadValue(type(network).__name__, "only an online TSM can be streamed", "Use tsm:r18-online.")
-        if network.training:
-            raise BadValue("training mode", "a stream needs fixed normalisations", "Call `.eval()` first.")
-        self.network = network
-        self.frames = 0
-        """Frames seen."""
-        self._past: list[Tensor | None] = [None] * len(network.shifts())
-        self._sum_BK: Tensor | None = None
-
-    @torch.no_grad()
-    def step(self, x_BCTHW: Tensor) -> Tensor:
-        """Logits of the video up to and with the frames given now (T = 1 or more)."""
-        shifts = self.network.shifts()
-        for shift, past in zip(shifts, self._past, strict=True):
-            shift.past, shift.remember = past, True
-        try:
-            logits_BTK = self.network.frame_logits(x_BCTHW)
-            self._past = [shift.last for shift in shifts]
-        finally:
-            for shift in shifts:
-                shift.past = shift.last = None
-                shift.remember = False
-        total_BK = logits_BTK.sum(1)
-        self._sum_BK = total_BK if self._sum_BK is None else self._sum_BK + total_BK
-        self.frames += x_BCTHW.shape[2]
-        return self._sum_BK / self.frames
 
 
 class Options(CommonOptions, total=False):
@@ -172,48 +135,51 @@ def build(variant: str, num_classes: int, head: str | None = None, **options: Un
     plan = PLANS[variant]
     online = options.get("online")
     past_only = plan.online if online is None else online
-    width = plan.stem
-    stem = OrderedDict[str, nn.Module](
-        conv=nn.Conv2d(request.in_channels, width, 7, 2, 3, bias=False), norm=nn.BatchNorm2d(width), act=nn.ReLU()
-    )
-    if plan.pool:
-        stem["pool"] = nn.MaxPool2d(3, 2, 1)
-    stages, widths = [], []
-    for channels, depth, first_stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
-        blocks = []
-        for stride in (first_stride, *[1] * (depth - 1)):
-            shift = TemporalShift(options.get("shift_fraction", 0.125), online=past_only)
-            blocks.append(_block(plan.block, width, channels, stride, shift, placement))
-            width = channels * plan.block.expansion
-        stages.append(nn.Sequential(*blocks))
-        widths.append(width)
-    network = TSM(request.in_channels, nn.Sequential(stem), stages, request.head(widths, request.frames))
-    return kaiming_(network)
+    if past_only and plan.non_local:
+        rule = "a non-local block looks at all frames of the clip, so that this network cannot run online"
+        raise BadValue(variant, rule, "Take r50-online.")
 
+    def shift() -> TemporalShift:
+        return TemporalShift(options.get("shift_fraction", 0.125), online=past_only)
 
-def _block(
-    kind: type[BasicBlock] | type[Bottleneck],
-    channels_in: int,
-    channels: int,
-    stride: int,
-    shift: TemporalShift,
-    placement: Placement,
-) -> nn.Module:
-    norm = nn.BatchNorm2d
-    around = shortcut(nn.Conv2d, channels_in, channels * kind.expansion, stride, norm)
-    bottleneck = kind is Bottleneck
-    first = (
-        nn.Conv2d(channels_in, channels, 1, bias=False)
-        if bottleneck
-        else nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
-    )
-    inside = {"shift": shift} if placement == "residual" else {}
-    conv1 = nn.Sequential(OrderedDict[str, nn.Module](**inside, conv=first))
-    block: nn.Module
-    if bottleneck:
-        conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
-        conv3 = nn.Conv2d(channels, channels * 4, 1, bias=False)
-        block = Bottleneck((conv1, conv2, conv3), channels, norm, around)
+    if isinstance(plan.network, MobilePlan):
+        parts = _mobilenet.trunk(plan.network, request.in_channels, shift, placement)
     else:
-        block = BasicBlock(conv1, nn.Conv2d(channels, channels, 3, 1, 1, bias=False), channels, norm, around)
-    return block if placement == "residual" else nn.Sequential(OrderedDict[str, nn.Module](shift=shift, block=block))
+        parts = _resnet2d.trunk(plan.network, request.in_channels, shift, placement, non_local=plan.non_local)
+    last = request.head(parts.widths, request.frames)
+    return kaiming_(TSM(request.in_channels, parts.stem, parts.stages, last))
+
+
+_RELEASE = "TSM release, ops/models.py"
+FIGURES: tuple[Figure, ...] = (
+    Figure("r50", 400, (8, 224, 224), _RELEASE, millions="24.328", gmac=32.70),
+    Figure("r50", 400, (16, 224, 224), _RELEASE, millions="24.328", gmac=65.41),
+    Figure("r50", 174, (8, 224, 224), "mmaction2, TSM metafile", parameters=23_864_558),
+    Figure("r101", 174, (8, 224, 224), "mmaction2, TSM metafile", parameters=42_856_686),
+    Figure(
+        "r50",
+        51,
+        (8, 224, 224),
+        "late-temporal-bert, section 8: TSM-50 8f",
+        parameters=23_612_531,
+        note="its 32.96 G also count normalisations, activations and pools",
+    ),
+    Figure(
+        "r50-nl",
+        400,
+        (8, 224, 224),
+        "mmaction2, TSM metafile",
+        millions="31.68",
+        gmac=61.30,
+        note="its last convolutions have no biases, which makes 4,096 fewer; the release's have",
+    ),
+    Figure("mobilenet_v2", 1000, (1, 224, 224), "torchvision, mobilenet_v2", parameters=3_504_872, gmac=0.301),
+    Figure(
+        "mobilenet_v2",
+        400,
+        (8, 224, 224),
+        "mmaction2, TSM metafile",
+        parameters=2_736_272,
+        note="its 3.34 G also count normalisations and activations",
+    ),
+)

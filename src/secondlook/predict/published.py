@@ -24,7 +24,7 @@ from secondlook.checkpoints._layout import CLASSIFIER, Layout
 from secondlook.errors import BadValue, MissingFile, UnknownName
 from secondlook.predict import fingerprint
 
-_WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+_WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "module")
 _PREFIXES = ("module.", "model.", "backbone.")
 _DAMAGED = (  # what the two readers raise for files that are cut off or overwritten
     *(SafetensorError, RuntimeError, EOFError, ValueError, LookupError),
@@ -55,6 +55,8 @@ class MatchReport:
     """First-layer tensors whose input channels were averaged to fit (also counted as matched)."""
     inflated: tuple[str, ...] = ()
     """2D kernels that were repeated along time (also counted as matched)."""
+    stretched: tuple[str, ...] = ()
+    """Positions that were fitted to clips of another length (also counted as matched)."""
     notes: tuple[str, ...] = ()
     """Sentences a reader should know."""
 
@@ -72,6 +74,7 @@ class MatchReport:
             (self.reinitialised, "Other number of classes; the classifier keeps fresh values"),
             (self.adapted, "Other input channels; each is the mean of the file's"),
             (self.inflated, "2D kernels, repeated along time and divided by its length"),
+            (self.stretched, "Positions for clips of another length, fitted"),
             (self.reshaped, "Of another shape, left fresh"),
             (self.missing, "Not in the file, left fresh"),
             (self.unexpected, "In the file only, not used"),
@@ -113,12 +116,17 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
     first = _first_convolution(model)
     filled: dict[str, Tensor] = {}
     other_shape: dict[str, str] = {}
-    unexpected, reinitialised, adapted, inflated = [], [], [], []
+    unexpected, reinitialised, adapted, inflated, stretched = [], [], [], [], []
     for published, tensor in file.items():
         name = own_name(layout.rename(published), own)
         if name in own and tensor.ndim == 4 and own[name].ndim == 5 and tensor.shape[2:] == own[name].shape[3:]:
             tensor = inflate(tensor, own[name].shape[2])
             inflated.append(name)
+        if layout.adapt and name in own and tensor.shape != own[name].shape:
+            fitted = layout.adapt(name, tensor, tuple(own[name].shape))
+            if fitted is not None:
+                tensor = fitted
+                stretched.append(name)
         if name not in own or name in filled:
             unexpected.append(published)
         elif tensor.shape == own[name].shape:
@@ -155,6 +163,7 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
         reinitialised=tuple(reinitialised),
         adapted=tuple(adapted),
         inflated=tuple(inflated),
+        stretched=tuple(stretched),
         notes=tuple(notes),
     )
 

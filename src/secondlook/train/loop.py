@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch import Callback
 
 from secondlook import tables
 from secondlook.errors import BadValue
-from secondlook.predict.weights import quick_on_cpu
 from secondlook.train.checkpoint import Checkpoints, RunFolder
 from secondlook.train.data import ClipData, choose_rows
+from secondlook.train.fit import fit
 from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
 from secondlook.train.start import card_of, start_model
-
-_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -115,14 +106,7 @@ def train(
         notes = (*notes, f"{training:,} of {total:,} parameters are trained; frozen: {', '.join(settings.freeze)}")
     began_s = time.perf_counter()
     if done < settings.epochs:
-        with _quiet(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():
-            trainer = _trainer(folder, settings, [curves, unreadable, *watch, *callbacks, Checkpoints(folder)])
-            if trainer.strategy.root_device.type == "cpu":
-                quick_on_cpu(model)
-            try:
-                _fit(trainer, module, data, folder.last if done else None)
-            finally:
-                data.close()
+        fit(module, data, folder, settings, [curves, unreadable, *watch, *callbacks, Checkpoints(folder)], done > 0)
     clips = (settings.epochs - done) * len(rows.train)
     rows_of_curves = read_curves(curves.path)
     return TrainResult(
@@ -139,73 +123,8 @@ def train(
     )
 
 
-def _trainer(folder: RunFolder, settings: TrainSettings, callbacks: list[Callback]) -> Trainer:
-    return Trainer(
-        accelerator="auto",
-        devices=settings.devices,
-        precision=_PRECISION[settings.precision],  # type: ignore[arg-type]
-        max_epochs=settings.epochs,
-        accumulate_grad_batches=settings.accumulate,
-        callbacks=callbacks,
-        logger=TensorBoardLogger(folder.path, name="tensorboard", version=""),
-        default_root_dir=folder.path,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        benchmark=False,
-    )
-
-
-def _fit(trainer: Trainer, module: Recogniser, data: ClipData, checkpoint: Path | None) -> None:
-    """`Trainer.fit`, but a ctrl-C is a KeyboardInterrupt as everywhere, and ctrl-C still works afterwards."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as stop:
-        # Lightning turns a KeyboardInterrupt into an exit and leaves ctrl-C switched off.
-        raise KeyboardInterrupt from stop
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
-
-
 def _best(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     """The row whose weights are the best: see `Checkpoints`."""
     if not rows or math.isnan(rows[-1]["val_top1"]):
         return rows[-1] if rows else {}
     return max(rows, key=lambda row: (row["val_top1"], -row["val_loss"], -row["epoch"]))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's advertisements and hints stay away; its errors do not."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # How many workers are best is measured (docs), not guessed from the number of cores.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # A table without split val has no validation batches; the notes say so.
-        warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero.*")
-        # Lightning still uses a name of torch's that will go.
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-@contextmanager
-def _deterministic_cudnn() -> Iterator[None]:
-    """Convolutions on a GPU give the same bits each time."""
-    before = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.deterministic = before
