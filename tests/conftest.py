@@ -63,7 +63,8 @@ def draw_video() -> Callable[..., Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=fps, options=options or {})
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             for t in range(frames):
                 pixels_HWC = np.full((height, width, 3), (10 + 10 * t) % 240, dtype=np.uint8)
                 left = (2 * t) % max(width - 8, 1)

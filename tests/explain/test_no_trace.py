@@ -44,7 +44,7 @@ def assert_same(one: dict[str, object], other: dict[str, object]) -> None:
 def lived_in(model: nn.Module) -> nn.Module:
     """Training mode but for one module, some parameters frozen, some with gradients: nothing an explainer may reset."""
     model.train()
-    next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)).eval()
+    next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d | nn.LayerNorm | nn.ReLU)).eval()
     parameters = list(model.parameters())
     parameters[0].requires_grad_(False)
     parameters[-1].grad = torch.ones_like(parameters[-1])

@@ -277,13 +277,13 @@ def test_a_broken_file_is_a_sentence(name: str, content: bytes, tmp_path: Path) 
 
 def test_a_file_without_tensors_or_with_strange_names(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "none.pth")
-    torch.save({"blocks.0.conv.weight": torch.zeros(3)}, tmp_path / "strange.pth")
+    torch.save({"strange.0.conv.weight": torch.zeros(3)}, tmp_path / "strange.pth")
     torch.save([torch.zeros(3)], tmp_path / "list.pth")
     network = make("resnet3d:tiny", 3)
     for name in ("none.pth", "list.pth"):
         with pytest.raises(BadValue, match="no tensors by name"):
             load_published(network, tmp_path / name)
-    with pytest.raises(BadValue, match=r"no known source \(such as blocks.0.conv.weight\)"):
+    with pytest.raises(BadValue, match=r"no known source \(such as strange.0.conv.weight\)"):
         load_published(network, tmp_path / "strange.pth")
 
 

@@ -189,8 +189,9 @@ class TestWalk:
     def test_a_damaged_file_counts_what_is_lost(self, draw_video: Draw, tmp_path: Path) -> None:
         path = draw_video(tmp_path / "a.avi", frames=40, codec="mjpeg", height=96, width=128)
         data = bytearray(path.read_bytes())
-        at = [i for i in range(len(data) - 1) if data[i : i + 3] == b"\xff\xd8\xff"][20]
-        data[at : at + 200] = bytes(200)
+        start = [i for i in range(len(data) - 1) if data[i : i + 2] == b"\xff\xd8"][20]
+        end = data.index(b"\xff\xd9", start)
+        data[start:end] = bytes(end - start)
         path.write_bytes(data)
         with Walk(path) as walk:
             shown = list(walk.frames())

@@ -92,4 +92,17 @@ FIGURES: tuple[Figure, ...] = (
         in_channels=2,
         head="bert",
     ),
+    *(
+        Figure(
+            variant,
+            51,
+            (64, 224, 224),
+            "late-temporal-bert, section 8: I3D-FRAB-BERT",
+            parameters=count,
+            in_channels=channels,
+            head="frab",
+            options={"head_options": {"unit": "inception"}},
+        )
+        for variant, count, channels in (("rgb", 16_396_355, 3), ("flow", 16_374_403, 2))
+    ),
 )
