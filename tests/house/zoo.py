@@ -20,7 +20,9 @@ from secondlook.models._figures import Figure
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
 CLASSES = 400
 Row = tuple[str, ...]
-VARIANTS: Row = ("model", "parameters", "GMAC", "clip, C x T x H x W", "features, C x T x H x W", "reference")
+VARIANTS: Row = (
+    "model", "parameters", "GMAC", "clip, C x T x H x W", "features, C x T x H x W", "order", "reference",
+)  # fmt: skip
 FIGURES: Row = (
     "model", "classes", "clip, C x T x H x W",
     "parameters", "published", "difference", "GMAC", "published", "difference", "source",
@@ -61,8 +63,8 @@ def variants(afresh: bool = False) -> str:
             old = known.get((name, count))
             if old is None:
                 found = cost(network, card.explain, clip_shape(card))
-                old = (name, count, _gmac(found.macs), _by(found.input), _by(found.features), "")
-            rows.append((*old[:-1], _cell(card.reference)))
+                old = (name, count, _gmac(found.macs), _by(found.input), _by(found.features))
+            rows.append((*old[:5], "blind" if card.order_blind else "", _cell(card.reference)))
     return _table(VARIANTS, rows)
 
 

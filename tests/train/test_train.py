@@ -163,3 +163,11 @@ def test_progress_counts_batches_and_epochs(toy: pa.Table, toy_cache: Path, tmp_
     assert [(p.epoch, p.batch) for p in seen] == [(0, 1), (0, 2), (1, 2), (1, 3), (1, 4), (2, 4)]
     assert {p.batches for p in seen} == {4}
     assert [p.curve.get("epoch") for p in seen if p.curve] == ["1", "2"]
+
+
+def test_clips_that_the_network_cannot_take_are_refused_before_anything_is_written(
+    toy: pa.Table, tmp_path: Path
+) -> None:
+    with pytest.raises(BadValue, match=r"'7x32x32': does not suit slowfast:tiny: .+ multiple of 4 frames"):
+        train(toy, tmp_path / "a", toy_settings(model="slowfast:tiny", frames=7))
+    assert not (tmp_path / "a").exists()

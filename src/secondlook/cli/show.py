@@ -81,6 +81,7 @@ def models(
         "head": type(network.get_submodule("head")).__module__.rpartition(".")[2],
         **asdict(counted),
         "frozen": counted.frozen,
+        "order_blind": card.order_blind and not head,
         "tokens": counted.tokens,
         "memory": asdict(memory),
         "explain": asdict(card.explain),
@@ -127,6 +128,7 @@ def _words(card: ModelCard, classes: int, counted: Cost, memory: Memory) -> str:
          f"{_mib(memory.inference_bytes)} at the peak of inference (float32, weights aside)"),
         ("tokens", f"{tokens} before the head" if counted.tokens else "no map before the head"),
         ("takes", _takes(counted.limits)),
+        ("order", "its own head cannot tell a clip from its reversal" if card.order_blind else "is seen"),
         ("explain", f"any stage above; classifier {card.explain.classifier or 'none'}"),
     ]  # fmt: skip
     return "\n".join([title, card.reference, "", *table, "", *(f"{name:<10} {fact}" for name, fact in facts)])

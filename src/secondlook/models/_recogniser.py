@@ -90,6 +90,4 @@ class Recogniser(nn.Module):
             )
         rule = self.limits.broken(*x_BCTHW.shape[2:])
         if rule:
-            raise BadValue(
-                tuple(x_BCTHW.shape), rule, "Build it with the options frames, height and width of the clip."
-            )
+            raise BadValue(tuple(x_BCTHW.shape), rule, "Give such clips, or build the network for others.")

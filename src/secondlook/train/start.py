@@ -12,6 +12,7 @@ from torch import nn
 from secondlook.cards import ModelCard
 from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
+from secondlook.models._recogniser import Limits
 from secondlook.predict.weights import build_model, find_card, load_run, with_clip
 from secondlook.train.losses import rare_class_bias
 from secondlook.train.settings import TrainSettings
@@ -49,9 +50,18 @@ def start_model(
 
     Raises:
         MissingFile: if there is nothing to start from.
-        BadValue: if it does not fit.
+        BadValue: if it does not fit, or the network cannot take the card's clips.
     """
     model = build_model(card, len(labels), settings.seed)
+    clip = card.clip
+    limits: Limits | None = getattr(model, "limits", None)
+    rule = limits.broken(clip.frames, clip.height, clip.width) if limits else ""
+    if rule:
+        raise BadValue(
+            f"{clip.frames}x{clip.height}x{clip.width}",
+            f"does not suit {card.name}: {rule}",
+            "Change --frames or --size.",
+        )
     notes: tuple[str, ...] = ()
     new_classifier = True
     if settings.init is not None:
