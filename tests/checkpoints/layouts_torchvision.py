@@ -20,12 +20,13 @@ def values(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-def torchvision_r3d(blocks: tuple[int, ...], classes: int) -> Shapes:
-    """`torchvision.models.video.r3d_18` is `blocks=(2, 2, 2, 2)`."""
+def torchvision_r3d(blocks: tuple[int, ...], classes: int, *, mixed: bool = False) -> Shapes:
+    """`torchvision.models.video.r3d_18` is `blocks=(2, 2, 2, 2)`; `mc3_18` is the same but `mixed`."""
     shapes: Shapes = {"stem.0.weight": (64, 3, 3, 7, 7), **dict(_norm("stem.1", 64))}
     for prefix, inside, planes, first in _blocks(blocks, bottleneck=False):
         for i, channels in ((1, inside), (2, planes)):
-            shapes[f"{prefix}.conv{i}.0.weight"] = (planes, channels, 3, 3, 3)
+            frames = 1 if mixed and not prefix.startswith("layer1.") else 3
+            shapes[f"{prefix}.conv{i}.0.weight"] = (planes, channels, frames, 3, 3)
             shapes |= _norm(f"{prefix}.conv{i}.1", planes)
         if first and inside != planes:
             shapes |= {f"{prefix}.downsample.0.weight": (planes, inside, 1, 1, 1)}
@@ -100,6 +101,7 @@ def _bare(shapes: Shapes) -> Shapes:
 
 FILES: dict[str, tuple[str, Shapes]] = {
     "torchvision r3d_18": ("torchvision_r3d", torchvision_r3d((2, 2, 2, 2), 400)),
+    "torchvision mc3_18": ("torchvision_r3d", torchvision_r3d((2, 2, 2, 2), 400, mixed=True)),
     "torchvision r2plus1d_18": ("torchvision_r2plus1d", torchvision_r2plus1d((2, 2, 2, 2), 400, R2PLUS1D_18)),
     "IG-65M r2plus1d_34": ("torchvision_r2plus1d", torchvision_r2plus1d((3, 4, 6, 3), 359, R2PLUS1D_34)),
     "TSM ResNet-50": ("tsm", _bare(resnet((3, 4, 6, 3), 174, bottleneck=True, tsm=True))),

@@ -49,14 +49,16 @@ def norm(x: Tensor, state: State, name: str) -> Tensor:
 
 
 def r3d(state: State, x: Tensor, *, blocks: int = 2) -> Tensor:
-    """torchvision's `r3d_18`."""
+    """torchvision's `r3d_18`, and its `mc3_18`, whose later kernels see one frame and stride in space only."""
     x = functional.conv3d(x, state["stem.0.weight"], stride=(1, 2, 2), padding=(1, 3, 3))
     x = functional.relu(norm(x, state, "stem.1"))
     for name, stride in block_names(blocks):
-        y = functional.conv3d(x, state[f"{name}.conv1.0.weight"], stride=stride, padding=1)
+        alone = state[f"{name}.conv1.0.weight"].shape[2] == 1
+        padding, strides = (0 if alone else 1, 1, 1), (1 if alone else stride, stride, stride)
+        y = functional.conv3d(x, state[f"{name}.conv1.0.weight"], stride=strides, padding=padding)
         y = functional.relu(norm(y, state, f"{name}.conv1.1"))
-        y = norm(functional.conv3d(y, state[f"{name}.conv2.0.weight"], padding=1), state, f"{name}.conv2.1")
-        x = functional.relu(y + downsampled(state, name, x, stride))
+        y = norm(functional.conv3d(y, state[f"{name}.conv2.0.weight"], padding=padding), state, f"{name}.conv2.1")
+        x = functional.relu(y + downsampled(state, name, x, strides))
     return functional.linear(x.mean((2, 3, 4)), state["fc.weight"], state["fc.bias"])
 
 
@@ -108,7 +110,7 @@ def block_names(depth: int) -> list[tuple[str, int]]:
     return [(f"layer{i}.{b}", 2 if i > 1 and b == 0 else 1) for i in (1, 2, 3, 4) for b in range(depth)]
 
 
-def downsampled(state: State, name: str, x: Tensor, stride: int) -> Tensor:
+def downsampled(state: State, name: str, x: Tensor, stride: int | tuple[int, ...]) -> Tensor:
     if f"{name}.downsample.0.weight" not in state:
         return x
     convolve = functional.conv3d if x.ndim == 5 else functional.conv2d
@@ -117,6 +119,7 @@ def downsampled(state: State, name: str, x: Tensor, stride: int) -> Tensor:
 
 PUBLISHED = {
     "resnet3d:18": (layouts.torchvision_r3d((2, 2, 2, 2), 9), r3d),
+    "resnet3d:mc3-18": (layouts.torchvision_r3d((2, 2, 2, 2), 9, mixed=True), r3d),
     "r2plus1d:18": (layouts.torchvision_r2plus1d((2, 2, 2, 2), 9, layouts.R2PLUS1D_18), r2plus1d),
     "tsm:r50": (layouts.resnet((3, 4, 6, 3), 9, bottleneck=True, tsm=True), tsm_r50),
 }

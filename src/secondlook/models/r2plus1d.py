@@ -20,6 +20,7 @@ from secondlook.cards import ClipSpec, ModelCard
 from secondlook.layers.factorised_conv import FactorisedConv, midplanes
 from secondlook.layers.kaiming import kaiming_
 from secondlook.layers.residual import BasicBlock, Norm, shortcut
+from secondlook.models._figures import Figure
 from secondlook.models._request import CommonOptions, request_of
 from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, frames_left
 
@@ -105,3 +106,13 @@ def _block(channels_in: int, channels: int, stride: tuple[int, int], mid_a_block
     time, space = stride
     around = shortcut(nn.Conv3d, channels_in, channels, (time, space, space), norm)
     return BasicBlock(conv1, conv2, channels, norm, around)
+
+
+_SPEC = "late-temporal-bert, section 8: R(2+1)D-34"
+FIGURES: tuple[Figure, ...] = (
+    Figure("18", 400, (16, 112, 112), "torchvision, r2plus1d_18", parameters=31_505_325, gmac=40.519),
+    Figure("34", 51, (32, 112, 112), f"{_SPEC}; IG-65M's trunk, counted", parameters=63_518_138, gmac=152.36),
+    Figure("34", 359, (32, 112, 112), _SPEC, parameters=63_676_142, note="its table 4.6 prints 63.67 M"),
+    Figure("34", 51, (32, 112, 112), f"{_SPEC}-BERT, 32 frames", parameters=66_673_594, gmac=152.37, head="bert"),
+    Figure("34", 51, (64, 112, 112), f"{_SPEC}-BERT, 64 frames", parameters=66_675_642, gmac=304.74, head="bert"),
+)

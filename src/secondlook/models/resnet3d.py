@@ -1,9 +1,9 @@
-"""3D ResNet: every kernel looks at space and time (R3D-10/18/34 in torchvision's layout, and `tiny` for a CPU).
+"""3D ResNet: every kernel looks at space and time (10, 18, 34, `tiny`), or those of the first stage only (mc3-18).
 
 Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?", CVPR 2018; Tran et al., "A
 Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018 (R3D). Departs from Hara and follows Tran
-and torchvision's `r3d_18`: a 3 x 7 x 7 stem with stride (1, 2, 2) and no max-pool. 10 and 34 are the same network with
-one block a stage (Hara's depth 10) and with 3, 4, 6, 3 blocks (Hara's and Tran's depth 34).
+and torchvision's `r3d_18` and `mc3_18`: a 3 x 7 x 7 stem with stride (1, 2, 2) and no max-pool. 10 and 34 are the same
+network with one block a stage (Hara's depth 10) and with 3, 4, 6, 3 blocks (Hara's and Tran's depth 34).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import nn
 from secondlook.cards import ModelCard
 from secondlook.layers.kaiming import kaiming_
 from secondlook.layers.residual import BasicBlock, shortcut
+from secondlook.models._figures import Figure
 from secondlook.models._request import CommonOptions, request_of
 from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, frames_left
 
@@ -30,12 +31,15 @@ class Plan:
     channels: tuple[int, int, int, int] = (64, 128, 256, 512)
     strides: tuple[tuple[int, int], ...] = ((1, 1), (2, 2), (2, 2), (2, 2))
     """(time, space) of each stage's first block."""
+    frames: tuple[int, int, int, int] = (3, 3, 3, 3)
+    """T of the kernels of each stage; 1: each frame alone."""
 
 
 PLANS: Mapping[str, Plan] = {
     "10": Plan((1, 1, 1, 1)),
     "18": Plan((2, 2, 2, 2)),
     "34": Plan((3, 4, 6, 3)),
+    "mc3-18": Plan((2, 2, 2, 2), strides=((1, 1), (1, 2), (1, 2), (1, 2)), frames=(3, 1, 1, 1)),
     "tiny": Plan((1, 1, 1, 1), (16, 24, 40, 64), ((1, 2), (2, 2), (2, 2), (1, 1))),
 }
 _REFERENCE = "Hara et al., CVPR 2018; Tran et al., CVPR 2018"
@@ -69,17 +73,26 @@ def build(variant: str, num_classes: int, head: str | None = None, **options: Un
         )
     )
     stages = []
-    for channels, depth, stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
-        blocks = [_block(width, channels, stride), *(_block(channels, channels, (1, 1)) for _ in range(depth - 1))]
+    rows = zip(plan.channels, plan.blocks, plan.strides, plan.frames, strict=True)
+    for channels, depth, stride, frames in rows:
+        blocks = [_block(width, channels, stride, frames)]
+        blocks += [_block(channels, channels, (1, 1), frames) for _ in range(depth - 1)]
         stages.append(nn.Sequential(*blocks))
         width = channels
     last = request.head(plan.channels, frames_left(request.frames, plan.strides))
     return kaiming_(StagedNetwork(request.in_channels, stem, stages, last))
 
 
-def _block(channels_in: int, channels: int, stride: tuple[int, int]) -> BasicBlock:
+def _block(channels_in: int, channels: int, stride: tuple[int, int], frames: int) -> BasicBlock:
     time, space = stride
-    conv1 = nn.Conv3d(channels_in, channels, 3, (time, space, space), 1, bias=False)
-    conv2 = nn.Conv3d(channels, channels, 3, 1, 1, bias=False)
+    kernel, padding = (frames, 3, 3), (frames // 2, 1, 1)
+    conv1 = nn.Conv3d(channels_in, channels, kernel, (time, space, space), padding, bias=False)
+    conv2 = nn.Conv3d(channels, channels, kernel, 1, padding, bias=False)
     around = shortcut(nn.Conv3d, channels_in, channels, (time, space, space), nn.BatchNorm3d)
     return BasicBlock(conv1, conv2, channels, nn.BatchNorm3d, around)
+
+
+FIGURES: tuple[Figure, ...] = (
+    Figure("18", 400, (16, 112, 112), "torchvision, r3d_18", parameters=33_371_472, gmac=40.697),
+    Figure("mc3-18", 400, (16, 112, 112), "torchvision, mc3_18", millions="11.695", gmac=43.343),
+)
