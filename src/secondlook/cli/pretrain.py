@@ -11,65 +11,73 @@ from rich.console import Console
 
 from secondlook.cli._epochs import epochs_bar, of_further_device
 from secondlook.cli._say import AsJson, Seed, finish
+from secondlook.cli._training import (
+    MODEL,
+    OPTIMISER,
+    Accumulate,
+    BatchSize,
+    Cache,
+    ClipSize,
+    Crop,
+    Devices,
+    Epochs,
+    FamilyOption,
+    Fit,
+    Flip,
+    Frames,
+    Init,
+    Modality,
+    NoCache,
+    Precision,
+    Restart,
+    Root,
+    RunFolder,
+    Sampling,
+    Stride,
+    Timeout,
+    Warmup,
+    WeightDecay,
+    Weights,
+    Workers,
+)
 from secondlook.cli._words import height_width, options
 
 if TYPE_CHECKING:
     from secondlook.train.masked import PretrainResult
 
-_MODEL, _CLIP, _OPTIMISER, _MACHINE = "Model", "Input recipe", "Optimisation", "Machine"
-
 
 def run(
     videos: Annotated[Path, typer.Argument(help="Videos table, from `secondlook index`; labels are not read.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to write, or to go on with.")],
-    model: Annotated[str, typer.Option(help="videomae:VARIANT, as videomae:tiny.", rich_help_panel=_MODEL)] = (
+    output: RunFolder,
+    model: Annotated[str, typer.Option(help="videomae:VARIANT, as videomae:tiny.", rich_help_panel=MODEL)] = (
         "videomae:base"
     ),
-    mask_ratio: Annotated[float, typer.Option(help="Share of the places to hide.", rich_help_panel=_MODEL)] = 0.9,
-    option: Annotated[
-        list[str], typer.Option(help="NAME=VALUE for the family, as attention=eager.", rich_help_panel=_MODEL)
-    ] = [],  # noqa: B006 (typer wants a list)
-    init: Annotated[
-        Path | None, typer.Option(help="Start from the weights of another run.", rich_help_panel=_MODEL)
-    ] = None,
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="Start from a published checkpoint: a file, https://... or hf:owner/name/file.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = "",
-    frames: Annotated[int | None, typer.Option(help="Frames of a clip.", rich_help_panel=_CLIP)] = None,
-    size: Annotated[str, typer.Option(help="Pixels of a clip, as HxW: 112x112.", rich_help_panel=_CLIP)] = "",
-    modality: Annotated[str | None, typer.Option(help="rgb or luma_difference.", rich_help_panel=_CLIP)] = None,
-    fit: Annotated[str | None, typer.Option(help="crop, or squash the whole frame.", rich_help_panel=_CLIP)] = None,
-    sampling: Annotated[str | None, typer.Option(help="segments or dense.", rich_help_panel=_CLIP)] = None,
-    stride: Annotated[int | None, typer.Option(help="Between frames of a dense clip.", rich_help_panel=_CLIP)] = None,
-    crop: Annotated[
-        str, typer.Option(help="Augmentation: auto, none, random, multi_scale, zoom.", rich_help_panel=_CLIP)
-    ] = "auto",
-    flip: Annotated[float, typer.Option(help="Augmentation: share of clips mirrored.", rich_help_panel=_CLIP)] = 0.0,
-    epochs: Annotated[int, typer.Option(rich_help_panel=_OPTIMISER)] = 100,
-    batch_size: Annotated[int, typer.Option(help="Clips a step on each device.", rich_help_panel=_OPTIMISER)] = 16,
-    accumulate: Annotated[int, typer.Option(help="Steps an update.", rich_help_panel=_OPTIMISER)] = 1,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate [0.001].", rich_help_panel=_OPTIMISER)] = None,
-    weight_decay: Annotated[float, typer.Option(rich_help_panel=_OPTIMISER)] = 0.05,
-    warmup: Annotated[float, typer.Option(help="Epochs of rising learning rate.", rich_help_panel=_OPTIMISER)] = 1.0,
-    precision: Annotated[str, typer.Option(help="32, bf16 or 16.", rich_help_panel=_MACHINE)] = "32",
-    devices: Annotated[int, typer.Option(help="Accelerators, or CPU processes.", rich_help_panel=_MACHINE)] = 1,
-    workers: Annotated[int, typer.Option(help="Processes that read videos.", rich_help_panel=_MACHINE)] = 2,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder of decoded frames [beside the run: .frame-cache].", rich_help_panel=_MACHINE),
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Decode anew in every epoch.", rich_help_panel=_MACHINE)
-    ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds allowed to decode a video.", rich_help_panel=_MACHINE)] = 30.0,
-    root: Annotated[
-        Path | None, typer.Option(help="Where the videos are now, if they were moved.", rich_help_panel=_MACHINE)
-    ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Throw away the run that is in the folder.")] = False,
+    mask_ratio: Annotated[float, typer.Option(help="Share of the places to hide.", rich_help_panel=MODEL)] = 0.9,
+    option: FamilyOption = [],  # noqa: B006 (typer wants a list)
+    init: Init = None,
+    weights: Weights = "",
+    frames: Frames = None,
+    size: ClipSize = "",
+    modality: Modality = None,
+    fit: Fit = None,
+    sampling: Sampling = None,
+    stride: Stride = None,
+    crop: Crop = "auto",
+    flip: Flip = 0.0,
+    epochs: Epochs = 100,
+    batch_size: BatchSize = 16,
+    accumulate: Accumulate = 1,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate [0.001].", rich_help_panel=OPTIMISER)] = None,
+    weight_decay: WeightDecay = 0.05,
+    warmup: Warmup = 1.0,
+    precision: Precision = "32",
+    devices: Devices = 1,
+    workers: Workers = 2,
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    timeout: Timeout = 30.0,
+    root: Root = None,
+    restart: Restart = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -1,0 +1,50 @@
+"""Options that `train` and `pretrain` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODEL, CLIP, OPTIMISER, MACHINE = "Model", "Input recipe", "Optimisation", "Machine"
+
+RunFolder = Annotated[Path, typer.Option("-o", "--output", help="Run folder to write, or to go on with.")]
+Init = Annotated[Path | None, typer.Option(help="Start from the weights of another run.", rich_help_panel=MODEL)]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="Start from a published checkpoint: a file, https://... or hf:owner/name/file.", rich_help_panel=MODEL
+    ),
+]
+FamilyOption = Annotated[
+    list[str], typer.Option(help="NAME=VALUE for the family, as online=true.", rich_help_panel=MODEL)
+]
+Frames = Annotated[int | None, typer.Option(help="Frames of a clip.", rich_help_panel=CLIP)]
+ClipSize = Annotated[str, typer.Option(help="Pixels of a clip, as HxW: 112x112.", rich_help_panel=CLIP)]
+Modality = Annotated[str | None, typer.Option(help="rgb or luma_difference.", rich_help_panel=CLIP)]
+Fit = Annotated[str | None, typer.Option(help="crop, or squash the whole frame.", rich_help_panel=CLIP)]
+Sampling = Annotated[str | None, typer.Option(help="segments or dense.", rich_help_panel=CLIP)]
+Stride = Annotated[int | None, typer.Option(help="Between frames of a dense clip.", rich_help_panel=CLIP)]
+Crop = Annotated[str, typer.Option(help="Augmentation: auto, none, random, multi_scale, zoom.", rich_help_panel=CLIP)]
+Flip = Annotated[
+    float, typer.Option(help="Augmentation: share of clips mirrored, where labels allow.", rich_help_panel=CLIP)
+]
+Epochs = Annotated[int, typer.Option(rich_help_panel=OPTIMISER)]
+BatchSize = Annotated[int, typer.Option(help="Clips a step on each device.", rich_help_panel=OPTIMISER)]
+Accumulate = Annotated[int, typer.Option(help="Steps an update.", rich_help_panel=OPTIMISER)]
+WeightDecay = Annotated[float, typer.Option(rich_help_panel=OPTIMISER)]
+Warmup = Annotated[float, typer.Option(help="Epochs of rising learning rate.", rich_help_panel=OPTIMISER)]
+Precision = Annotated[str, typer.Option(help="32, bf16 or 16.", rich_help_panel=MACHINE)]
+Devices = Annotated[int, typer.Option(help="Accelerators, or CPU processes.", rich_help_panel=MACHINE)]
+Workers = Annotated[int, typer.Option(help="Processes that read videos.", rich_help_panel=MACHINE)]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder of decoded frames [beside the run: .frame-cache].", rich_help_panel=MACHINE),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Decode anew in every epoch.", rich_help_panel=MACHINE)]
+Timeout = Annotated[float, typer.Option(help="Seconds allowed to decode a video.", rich_help_panel=MACHINE)]
+Root = Annotated[
+    Path | None, typer.Option(help="Where the videos are now, if they were moved.", rich_help_panel=MACHINE)
+]
+Restart = Annotated[bool, typer.Option("--restart", help="Throw away the run that is in the folder.")]
