@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from secondlook import catalog
 from secondlook.cards import ModelCard
 from secondlook.errors import BadValue, UnknownName
 from secondlook.models._staged import StagedNetwork
+from secondlook.predict.weights import read_weights, save_weights
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish)
 
@@ -169,6 +171,14 @@ class TestTiny:
         x_BCTHW = clip(name)
         assert torch.equal(network(x_BCTHW), fresh(x_BCTHW))
         assert torch.equal(network(x_BCTHW), copy.deepcopy(network)(x_BCTHW))
+
+    def test_no_two_parameters_share_memory_and_all_are_saved(self, name: str, tmp_path: Path) -> None:
+        network, fresh = make(name, seed=1), make(name, seed=2)
+        starts = [p.untyped_storage().data_ptr() for p in network.parameters()]
+        assert len(set(starts)) == len(starts)
+        save_weights(network, tmp_path / "w.safetensors")
+        fresh.load_state_dict(read_weights(tmp_path / "w.safetensors"))
+        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), fresh.parameters(), strict=True))
 
     def test_dropout_reaches_the_head(self, name: str) -> None:
         network, x_BCTHW = make(name, dropout=0.5), clip(name)

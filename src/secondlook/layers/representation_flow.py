@@ -62,7 +62,7 @@ class RepresentationFlow(nn.Module):
     def _kernels(channels: int, per_group: int, taps: tuple[float, ...]) -> tuple[nn.Parameter, nn.Parameter]:
         one_each = torch.eye(channels)[:, :per_group] if per_group > 1 else torch.ones(channels, 1)
         across = one_each[:, :, None, None] * torch.tensor(taps)
-        return nn.Parameter(across), nn.Parameter(across.transpose(2, 3).contiguous())
+        return nn.Parameter(across), nn.Parameter(across.transpose(2, 3).clone(memory_format=torch.contiguous_format))
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """Flow from each frame to the next."""
