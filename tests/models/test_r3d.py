@@ -133,3 +133,48 @@ def test_a_convolution_can_be_exchanged_by_name() -> None:
     before = network(x_BCTHW)
     network.set_submodule("layer2.0.conv2", nn.Sequential(network.get_submodule("layer2.0.conv2"), nn.Tanh()))
     assert not torch.allclose(network(x_BCTHW), before)
+
+
+@pytest.mark.parametrize("variant", BIG)
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "19")
+def test_every_backbone_with_classes_channels_and_flags(variant: str) -> None:
+    """SRTG adds 16 C^2 + 16 C a block, Class Regularisation one map from the classifier's width to C a stage."""
+    with torch.device("meta"):
+        plain, both = (
+            make(variant, 7, in_channels=2, srtg=flag, class_regularisation=flag).eval() for flag in (False, True)
+        )
+        assert both(torch.empty(1, 2, 8, 64, 64)).shape == (1, 7)
+    widths = [(c, len(getattr(plain, f"layer{i}"))) for i, c in enumerate((64, 128, 256, 512), 1)]
+    recursion = sum(depth * (16 * c * c + 16 * c) for c, depth in widths)
+    regularisation = sum(512 * c + c for c, _ in widths)
+    assert parameters(both) - parameters(plain) == recursion + regularisation
+
+
+@pytest.mark.parametrize(("variant", "more"), [("r3d-34", 20_179_968), ("r3d-101", 38_075_392)])
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "7")
+def test_weights_of_srtg(variant: str, more: int) -> None:
+    with torch.device("meta"):
+        assert parameters(make(variant, 400, srtg=True)) - parameters(make(variant, 400)) == more
+
+
+@pytest.mark.parametrize("gates", [True, False])
+def test_srtg_and_class_regularisation_train(gates: bool) -> None:
+    network = make("tiny", 5, srtg=True, gates=gates, class_regularisation=True)
+    x_BCTHW = torch.randn(2, 2, 8, 33, 41)
+    nn.functional.cross_entropy(network(x_BCTHW), torch.tensor([0, 3])).backward()
+    names = [n for n, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    assert any("class_regularisation" in n for n in names)
+    assert gates or any("recursion.recurrent" in n for n in names)
+    layers = [network.layer1, network.layer2, network.layer3, network.layer4]
+    assert [stage.class_regularisation.rate for stage in layers] == [0.9, 0.8, 0.7, 0.6]
+    assert all(stage.class_regularisation.early_prediction_B.shape == (2,) for stage in layers)
+
+
+def test_without_flags_nothing_changes() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        plain = make("tiny", 5)
+        torch.manual_seed(3)
+        off = make("tiny", 5, srtg=False, class_regularisation=False)
+    assert plain.state_dict().keys() == off.state_dict().keys()
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), off.parameters(), strict=True))

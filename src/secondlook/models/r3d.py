@@ -22,9 +22,11 @@ from torch import nn
 
 from secondlook.cards import ModelCard
 from secondlook.errors import BadValue
+from secondlook.layers.class_regularisation import ClassRegularisation
 from secondlook.layers.factorised_conv import FactorisedConv, midplanes
 from secondlook.layers.kaiming import kaiming_
 from secondlook.layers.residual import BasicBlock, Bottleneck, shortcut
+from secondlook.layers.squeeze_recursion import SqueezeRecursion
 from secondlook.models._figures import Figure
 from secondlook.models._request import CommonOptions, request_of
 from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, frames_left
@@ -83,6 +85,10 @@ CARDS: Mapping[str, ModelCard] = {
 }
 
 
+RATES = (0.9, 0.8, 0.7, 0.6)
+"""Affection rates of Class Regularisation, stage by stage (table 6.1)."""
+
+
 class Options(CommonOptions, total=False):
     """What `build` takes."""
 
@@ -90,6 +96,12 @@ class Options(CommonOptions, total=False):
     """T of the stem's kernel, odd: 7 when left out, 3 for (2+1)D."""
     max_pool: bool
     """A 3 x 3 x 3 max-pool of stride 2 ends the stem; it does when left out."""
+    srtg: bool
+    """Squeeze and Recursion with a temporal gate after each block's last activation: False."""
+    gates: bool
+    """Its gates; without, each clip passes: True."""
+    class_regularisation: bool
+    """Class Regularisation after each stage, with rates 0.9, 0.8, 0.7 and 0.6: False."""
 
 
 def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[Options]) -> nn.Module:
@@ -115,11 +127,22 @@ def build(variant: str, num_classes: int, head: str | None = None, **options: Un
     for channels, depth, stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
         blocks = [_block(plan, width, channels, stride)]
         blocks += [_block(plan, channels, channels, (1, 1)) for _ in range(depth - 1)]
+        if options.get("srtg", False):
+            blocks = [_recursive(block, channels, options.get("gates", True)) for block in blocks]
         stages.append(nn.Sequential(*blocks))
         width = channels
     strides = (*([(2, 2)] if pool else []), *plan.strides)
     last = request.head(plan.channels, frames_left(request.frames, strides))
+    if options.get("class_regularisation", False):
+        classifier = last.get_submodule("classifier")
+        assert isinstance(classifier, nn.Linear)
+        for stage, channels, rate in zip(stages, plan.channels, RATES, strict=True):
+            stage.add_module("class_regularisation", ClassRegularisation(channels, classifier, rate))
     return kaiming_(StagedNetwork(request.in_channels, _stem(plan, request.in_channels, kernel, pool), stages, last))
+
+
+def _recursive(block: nn.Module, channels: int, gates: bool) -> nn.Module:
+    return nn.Sequential(OrderedDict(block=block, recursion=SqueezeRecursion(channels, gate=gates)))
 
 
 def _stem(plan: Plan, in_channels: int, kernel: int, pool: bool) -> nn.Sequential:
@@ -172,6 +195,9 @@ _PRINTED = {
     "r2plus1d-50": (83.3, "34.86", "34.86", 24.83),
     "r2plus1d-101": (163.0, "67.22", "67.22", 37.50),
 }
+_RECURSIVE = {
+    "r3d-34": "83.86", "r3d-101": "107.14", "r2plus1d-34": "82.01", "r2plus1d-50": "55.04", "r2plus1d-101": "105.29",
+}  # fmt: skip
 _NOTE = "the {} G of the thesis (table 4.2) follow from no reading of its text"
 FIGURES: tuple[Figure, ...] = (
     *(
@@ -182,5 +208,9 @@ FIGURES: tuple[Figure, ...] = (
     *(
         Figure(variant, 400, (16, 224, 224), _COUNTED, millions=millions, gmac=gmac, options={"stem_kernel": 3})
         for variant, (_, _, millions, gmac) in _PRINTED.items()
+    ),
+    *(
+        Figure(variant, 400, (16, 224, 224), _COUNTED, millions=m, options={"stem_kernel": 3, "srtg": True})
+        for variant, m in _RECURSIVE.items()
     ),
 )
