@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from secondlook import catalog
 from secondlook.errors import BadValue
 from secondlook.predict.fingerprint import Fingerprint, check, fingerprint, read, waves
 from secondlook.predict.published import load_published
@@ -50,6 +51,8 @@ def test_loading_checks_the_one_beside_the_file(tmp_path: Path) -> None:
     with pytest.raises(BadValue, match="computes something else"):
         load_published(untouched, tmp_path / "w.safetensors")
     assert all(torch.equal(before[name], tensor) for name, tensor in untouched.state_dict().items())
+    wider = catalog.find("models", "r2plus1d").build("tiny", 5, in_channels=3)
+    assert "fingerprint" not in load_published(wider, tmp_path / "w.safetensors").words(), "its function is another"
     other_classes = build_model(find_card("r2plus1d:tiny"), 7)
     assert "fingerprint" not in load_published(other_classes, tmp_path / "w.safetensors").words()
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from secondlook import catalog
 from secondlook.checkpoints._layout import CLASSIFIER, Layout
 from secondlook.errors import BadValue, MissingFile, UnknownName
+from secondlook.models._recogniser import Limits
 from secondlook.predict import fingerprint
 
 _WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "module")
@@ -146,7 +147,8 @@ def load_published(model: nn.Module, path: str | Path, source: str = "auto") -> 
     expected = fingerprint.beside(Path(path))
     model.load_state_dict({**own, **filled})
     notes = [caution] if caution else []
-    if expected and len(filled) == len(own):
+    changed = adapted or inflated or stretched
+    if expected and len(filled) == len(own) and not changed and _can_take(model, expected):
         try:
             notes.append(f"Its fingerprint matches (logits within {fingerprint.check(model, expected, path):.1g}).")
         except BadValue:
@@ -276,6 +278,12 @@ def own_name(name: str, own: Mapping[str, Tensor]) -> str:
     """The name itself, or that of the convolution which a family here wraps in a module (`conv1.conv` for `conv1`)."""
     wrapped = re.sub(r"\.(conv\d)\.(weight|bias)$", r".\1.conv.\2", name)
     return wrapped if name not in own and wrapped in own else name
+
+
+def _can_take(model: nn.Module, expected: fingerprint.Fingerprint) -> bool:
+    """Whether a network was built for clips like that of a fingerprint."""
+    limits: Limits | None = getattr(model, "limits", None)
+    return limits is None or not limits.broken(*expected.shape[1:])
 
 
 def _first_convolution(model: nn.Module) -> str:
