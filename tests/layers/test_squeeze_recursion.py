@@ -11,8 +11,6 @@ from secondlook.errors import BadValue, UnknownName
 from secondlook.layers.squeeze_recursion import Recursion, SqueezeRecursion, TemporalGate, found
 from secondlook.models._count import parameters
 
-SPEC = "srtg-mtnet-classreg-visualisation"
-
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
@@ -35,7 +33,7 @@ def lstm_by_hand(recursion: Recursion, s_CT: np.ndarray) -> np.ndarray:
     return x_TC.T
 
 
-@pytest.mark.spec(SPEC, "2", "3", "13")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "2", "3", "13")
 def test_twin() -> None:
     """Input times hidden states over the mean of each frame and channel; without a gate always, and no consistency."""
     block = SqueezeRecursion(4, gate=False)
@@ -48,14 +46,14 @@ def test_twin() -> None:
         np.testing.assert_allclose(out[b], a_BCTHW[b].numpy() * h_CT[:, :, None, None], atol=1e-5)
 
 
-@pytest.mark.spec(SPEC, "1")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "1")
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 4), (7, 5, 2)])
 @pytest.mark.parametrize("gate", [True, False])
 def test_shape_stays(shape: tuple[int, int, int], gate: bool) -> None:
     assert SqueezeRecursion(4, gate=gate)(torch.randn(2, 4, *shape)).shape == (2, 4, *shape)
 
 
-@pytest.mark.spec(SPEC, "6")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "6")
 def test_weights() -> None:
     for channels in (4, 64):
         assert parameters(SqueezeRecursion(channels)) == 16 * channels**2 + 16 * channels
@@ -81,7 +79,7 @@ def spread(frames: int = 5) -> Tensor:
     return 3 * torch.eye(frames)[None]
 
 
-@pytest.mark.spec(SPEC, "9", "10")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "9", "10")
 def test_what_opens_the_gate() -> None:
     gate, a_BCT = TemporalGate(), spread()
     assert gate(a_BCT, a_BCT.clone()).tolist() == [True]
@@ -95,7 +93,7 @@ def test_what_opens_the_gate() -> None:
     assert gate(a_BCT[:, :, :1], torch.randn(1, 5, 1)).tolist() == [True], "one frame finds itself"
 
 
-@pytest.mark.spec(SPEC, "11", "12", "14", "15")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "11", "12", "14", "15")
 def test_each_clip_has_its_gate_and_a_closed_one_changes_nothing() -> None:
     block = SqueezeRecursion(5)
     a_BCTHW = torch.randn(2, 5, 5, 3, 3)
@@ -115,7 +113,7 @@ def test_each_clip_has_its_gate_and_a_closed_one_changes_nothing() -> None:
     assert block.gate.open_rate == 0.5
 
 
-@pytest.mark.spec(SPEC, "16")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "16")
 def test_stays_a_number() -> None:
     a_BCT = 200 * torch.randn(2, 8, 6)
     assert torch.isfinite(torch.cdist(a_BCT, a_BCT)).all()
