@@ -39,6 +39,14 @@ def test_the_published_count() -> None:
         assert parameters(make("a0", 600)) == 3_111_799
 
 
+def test_the_trunk_is_that_of_the_release() -> None:
+    """Keras counts running means and variances too: 911,583 values before the head, as users of the release print."""
+    with torch.device("meta"):
+        network = make("a0", 600)
+    statistics = sum(2 * m.num_features for m in network.modules() if isinstance(m, nn.BatchNorm3d))
+    assert parameters(network) - parameters(network.head) + statistics == 911_583
+
+
 def test_depths_and_widths_of_a0() -> None:
     blocks = [len(stage.widths) for stage in PLANS["a0"].stages]
     assert blocks == [1, 3, 3, 4, 4]
@@ -76,6 +84,34 @@ def test_the_causal_twin_sees_no_later_frame_and_the_base_does() -> None:
         network = lived_in(make(variant))
         before, after = network.features(x)[:, :, :4], network.features(changed)[:, :, :4]
         assert torch.allclose(before, after, atol=1e-5) is causal
+
+
+@pytest.mark.spec("late-temporal-bert", "F38")
+@pytest.mark.parametrize("head", [None, "average"])
+@pytest.mark.parametrize("pieces", [[1] * 9, [4, 1, 2, 2], [9]])
+def test_streams_that_share_a_network_give_the_logits_of_the_whole(pieces: list[int], head: str | None) -> None:
+    network = lived_in(make("tiny-stream", head=head))
+    generator = torch.Generator().manual_seed(2)
+    clips = [torch.randn(2, 2, 9, 33, 40, generator=generator) for _ in range(2)]
+    streams, seen = [network.stream() for _ in clips], 0
+    for frames in pieces:
+        for x, stream in zip(clips, streams, strict=True):
+            logits = stream.step(x[:, :, seen : seen + frames])
+            with torch.no_grad():
+                assert torch.allclose(logits, network(x[:, :, : seen + frames]), atol=1e-5)
+        seen += frames
+    assert [stream.frames for stream in streams] == [9, 9]
+
+
+def test_frames_of_another_size_are_refused_and_leave_the_stream_as_it_was() -> None:
+    network, x = lived_in(make("tiny-stream")), torch.randn(1, 2, 4, 32, 40)
+    stream = network.stream()
+    stream.step(x[:, :, :2])
+    for wrong in (torch.randn(1, 2, 1, 40, 32), torch.randn(2, 2, 1, 32, 40)):
+        with pytest.raises(BadValue, match="all frames of a stream have one size"):
+            stream.step(wrong)
+    with torch.no_grad():
+        assert torch.allclose(stream.step(x[:, :, 2:]), network(x), atol=1e-5)
 
 
 def test_refusals() -> None:
