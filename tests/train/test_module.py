@@ -15,6 +15,8 @@ from secondlook.predict.loader import Batch, Facts
 from secondlook.train import loop
 from secondlook.train.losses import LabelSets
 from secondlook.train.module import Recogniser
+from secondlook.train.objective import ReassessedSets
+from secondlook.train.optim import rate_factor
 from tests.train.toy import toy_settings
 
 
@@ -32,11 +34,11 @@ def slow_factor(step: int, warmup: int, total: int, schedule: str) -> float:
 @pytest.mark.parametrize("schedule", ["cosine", "none"])
 @pytest.mark.parametrize("warmup_epochs", [0.0, 0.5, 2.0])
 def test_the_schedule_is_its_twin(schedule: str, warmup_epochs: float) -> None:
-    module = recogniser(epochs=5, schedule=schedule, warmup_epochs=warmup_epochs)
-    got = [module.rate_factor(step) for step in range(50)]
+    settings = toy_settings(epochs=5, schedule=schedule, warmup_epochs=warmup_epochs)
+    got = [rate_factor(settings, step, 10) for step in range(50)]
     assert got == pytest.approx([slow_factor(step, round(10 * warmup_epochs), 50, schedule) for step in range(50)])
     assert max(got) == 1.0
-    assert module.rate_factor(50) == pytest.approx(0.0 if schedule == "cosine" else 1.0)
+    assert rate_factor(settings, 50, 10) == pytest.approx(0.0 if schedule == "cosine" else 1.0)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
@@ -61,7 +63,7 @@ def batch_of(x_BCTHW: torch.Tensor, label_B: list[int]) -> Batch:
 def test_training_on_sets_is_sigmoid_cross_entropy_and_argmax_in_the_set() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     sets = LabelSets([[0, 2], [1]], 3)
-    module = Recogniser(model, toy_settings(), 1, {}, train_sets=sets)
+    module = Recogniser(model, toy_settings(), 1, {}, ReassessedSets(sets, sets))
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     x_BCTHW = torch.randn(2, 1, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     loss = module.training_step(batch_of(x_BCTHW, [0, 1]), 0)

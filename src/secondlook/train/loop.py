@@ -18,6 +18,7 @@ from secondlook.train.data import ClipData, choose_rows
 from secondlook.train.fit import fit
 from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
+from secondlook.train.objective import ReassessedSets
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
 from secondlook.train.start import card_of, start_model
@@ -97,8 +98,7 @@ def train(
         settings,
         -(-batches // settings.accumulate),
         {"card": card.to_dict(), "labels": labels.to_dict(), "settings": settings.to_dict()},
-        rows.train_sets,
-        rows.val_sets,
+        ReassessedSets(rows.train_sets, rows.val_sets) if rows.train_sets and rows.val_sets else None,
     )
     watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
     if settings.freeze:

@@ -30,6 +30,7 @@ from secondlook.train.checkpoint import Checkpoints, RunFolder
 from secondlook.train.data import ClipData, Rows
 from secondlook.train.fit import fit
 from secondlook.train.module import Recogniser
+from secondlook.train.optim import rate_factor
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
 from secondlook.train.start import card_of, start_model
@@ -136,7 +137,9 @@ class MaskedModule(Recogniser):
             {"params": others, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.settings.peak_learning_rate, betas=(0.9, 0.95))
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(self.settings, step, self.steps_per_epoch)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
