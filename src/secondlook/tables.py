@@ -142,7 +142,20 @@ LABELS = Schema(
         Column("votes", "list<int32>", "approved answers that chose each label of `voted`"),
     ),
 )
-SCHEMAS: Mapping[str, Schema] = {s.name: s for s in (VIDEOS, PREDICTIONS, CANDIDATES, LABELS)}
+EMBEDDINGS = Schema(
+    "embeddings",
+    "one row a video: the vector that one model's classifier reads of it",
+    ("video_id",),
+    (
+        _VIDEO_ID,
+        Column("path", "string", "as in the videos table"),
+        Column("label", "int32", f"given label; {UNLABELLED} where there is none"),
+        Column("split", "string", "split the video falls in"),
+        Column("vector", "vector<float32>", "input of the classifier for the centre view; NaN where not usable"),
+        *_STATUS,
+    ),
+)
+SCHEMAS: Mapping[str, Schema] = {s.name: s for s in (VIDEOS, PREDICTIONS, CANDIDATES, LABELS, EMBEDDINGS)}
 
 
 def write(
