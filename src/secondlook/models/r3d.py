@@ -14,7 +14,7 @@ Two stems are in use: the thesis prints a 7 x 7 x 7 kernel, which is what is bui
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Unpack
 
@@ -25,8 +25,9 @@ from secondlook.errors import BadValue
 from secondlook.layers.class_regularisation import ClassRegularisation
 from secondlook.layers.factorised_conv import FactorisedConv, midplanes
 from secondlook.layers.kaiming import kaiming_
+from secondlook.layers.recursive_block import check_placement, recursive_block
 from secondlook.layers.residual import BasicBlock, Bottleneck, shortcut
-from secondlook.layers.squeeze_recursion import SqueezeRecursion
+from secondlook.layers.squeeze_recursion import RecursionSettings
 from secondlook.models._figures import Figure
 from secondlook.models._request import CommonOptions, request_of
 from secondlook.models._staged import KINETICS, POINTS, TINY_CLIP, StagedNetwork, frames_left
@@ -97,11 +98,34 @@ class Options(CommonOptions, total=False):
     max_pool: bool
     """A 3 x 3 x 3 max-pool of stride 2 ends the stem; it does when left out."""
     srtg: bool
-    """Squeeze and Recursion with a temporal gate after each block's last activation: False."""
-    gates: bool
-    """Its gates; without, each clip passes: True."""
+    """Squeeze and Recursion with a temporal gate in each block: False."""
+    placement: str
+    """Where in the block: start, top, mid, end, res or final (after the last activation); top and end only in
+    bottlenecks: final."""
+    cell: str
+    """lstm, gru, rnn, lstm-peephole, lstm-literal or gru-literal: lstm."""
+    recursion_layers: int
+    """Layers of the recurrent network: 2."""
+    gates: bool | str
+    """Its gates; False: none, each clip passes; evaluation: none in training: True."""
+    gate_criterion: str
+    """index (frame t finds frame t of the other sequence) or cycle (it comes back to itself): index."""
+    gate_temperature: float
+    """Of the soft nearest neighbour: 1."""
+    gate_normalise: bool
+    """The gates compare frames scaled to length 1: False."""
+    gate_warmup_steps: int
+    """Training steps before the gates are active: 0."""
+    fuse: str
+    """multiply (`a h`), sigmoid (`a sigmoid(h)`) or residual (`a (1 + h)`): multiply."""
     class_regularisation: bool
-    """Class Regularisation after each stage, with rates 0.9, 0.8, 0.7 and 0.6: False."""
+    """Class Regularisation after each stage: False."""
+    class_rates: Sequence[float]
+    """Its affection rates, stage by stage, 1 having no effect: 0.9, 0.8, 0.7 and 0.6."""
+    class_selection: str
+    """A class is selected by the sum of what its channels give, or by their max: sum."""
+    class_range: str
+    """Scales lie in [rate, 1] (one_sided) or [rate, 2 - rate] (two_sided): one_sided."""
 
 
 def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[Options]) -> nn.Module:
@@ -123,26 +147,52 @@ def build(variant: str, num_classes: int, head: str | None = None, **options: Un
     if kernel < 1 or kernel % 2 == 0:
         raise BadValue(kernel, "stem_kernel must be odd, so that the clip keeps its frames", "Give 3 or 7.")
     pool = options.get("max_pool", True)
+    recursive = _recursion(plan, options)
     stages, width = [], plan.channels[0]
     for channels, depth, stride in zip(plan.channels, plan.blocks, plan.strides, strict=True):
         blocks = [_block(plan, width, channels, stride)]
         blocks += [_block(plan, channels, channels, (1, 1)) for _ in range(depth - 1)]
         if options.get("srtg", False):
-            blocks = [_recursive(block, channels, options.get("gates", True)) for block in blocks]
-        stages.append(nn.Sequential(*blocks))
+            inner = channels * plan.widen
+            widths = [(width, inner, channels), *[(channels, inner, channels)] * (depth - 1)]
+            stages.append(nn.Sequential(*[recursive(b, c) for b, c in zip(blocks, widths, strict=True)]))
+        else:
+            stages.append(nn.Sequential(*blocks))
         width = channels
     strides = (*([(2, 2)] if pool else []), *plan.strides)
     last = request.head(plan.channels, frames_left(request.frames, strides))
     if options.get("class_regularisation", False):
         classifier = last.get_submodule("classifier")
         assert isinstance(classifier, nn.Linear)
-        for stage, channels, rate in zip(stages, plan.channels, RATES, strict=True):
-            stage.add_module("class_regularisation", ClassRegularisation(channels, classifier, rate))
+        selection, span = options.get("class_selection", "sum"), options.get("class_range", "one_sided")
+        for stage, channels, rate in zip(stages, plan.channels, _rates(options), strict=True):
+            regularisation = ClassRegularisation(channels, classifier, rate, selection=selection, range=span)
+            stage.add_module("class_regularisation", regularisation)
     return kaiming_(StagedNetwork(request.in_channels, _stem(plan, request.in_channels, kernel, pool), stages, last))
 
 
-def _recursive(block: nn.Module, channels: int, gates: bool) -> nn.Module:
-    return nn.Sequential(OrderedDict(block=block, recursion=SqueezeRecursion(channels, gate=gates)))
+def _recursion(plan: Plan, options: Options) -> Callable[[BasicBlock | Bottleneck, tuple[int, int, int]], nn.Module]:
+    """What puts the recursion that was asked for into a block of so many channels before, inside and after."""
+    settings = RecursionSettings(
+        options.get("cell", "lstm"),
+        options.get("recursion_layers", 2),
+        options.get("gates", True),
+        options.get("gate_criterion", "index"),
+        options.get("gate_temperature", 1.0),
+        options.get("gate_normalise", False),
+        options.get("gate_warmup_steps", 0),
+        options.get("fuse", "multiply"),
+    )
+    placement = options.get("placement", "final")
+    check_placement(placement, bottleneck=plan.bottleneck)
+    return lambda block, channels: recursive_block(block, settings.make, placement, channels)
+
+
+def _rates(options: Options) -> tuple[float, ...]:
+    rates = options.get("class_rates", RATES)
+    if not isinstance(rates, list | tuple) or len(rates) != len(RATES):
+        raise BadValue(rates, "class_rates must be four numbers, one a stage", "The usual are 0.9, 0.8, 0.7 and 0.6.")
+    return tuple(rates)
 
 
 def _stem(plan: Plan, in_channels: int, kernel: int, pool: bool) -> nn.Sequential:
@@ -164,7 +214,7 @@ def _stem(plan: Plan, in_channels: int, kernel: int, pool: bool) -> nn.Sequentia
     return nn.Sequential(parts)
 
 
-def _block(plan: Plan, channels_in: int, channels: int, stride: tuple[int, int]) -> nn.Module:
+def _block(plan: Plan, channels_in: int, channels: int, stride: tuple[int, int]) -> BasicBlock | Bottleneck:
     middle = midplanes(channels_in, channels) * plan.widen
 
     def conv(inputs: int, outputs: int, stride: tuple[int, int]) -> nn.Module:
