@@ -155,7 +155,14 @@ EMBEDDINGS = Schema(
         *_STATUS,
     ),
 )
-SCHEMAS: Mapping[str, Schema] = {s.name: s for s in (VIDEOS, PREDICTIONS, CANDIDATES, LABELS, EMBEDDINGS)}
+_LABEL_VECTOR = (
+    Column("index", "int32", "index of the label in the label space"),
+    Column("label", "string", "its name"),
+    Column("vector", "vector<float32>", "made by the method that the metadata name"),
+)
+LABEL_VECTORS = Schema("label_vectors", "one row a label: its text as a vector", ("index",), _LABEL_VECTOR)
+_ALL = (VIDEOS, PREDICTIONS, CANDIDATES, LABELS, EMBEDDINGS, LABEL_VECTORS)
+SCHEMAS: Mapping[str, Schema] = {s.name: s for s in _ALL}
 
 
 def write(

@@ -45,6 +45,7 @@ def say(*arguments: str):
     return CliRunner().invoke(cli.build_app(), ["export", *arguments], catch_exceptions=False)
 
 
+@pytest.mark.spec("late-temporal-bert", "F100")
 @pytest.mark.parametrize("name", ONNX)
 def test_onnx_runs_alone_and_gives_the_logits(name: str, tmp_path: Path) -> None:
     run = make_run(name, tmp_path / "run")
@@ -67,6 +68,7 @@ def test_onnx_runs_alone_and_gives_the_logits(name: str, tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.json", "net.onnx", "run"]
 
 
+@pytest.mark.spec("late-temporal-bert", "F100")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_torch_export_runs_alone_and_gives_the_logits(name: str, tmp_path: Path) -> None:
     run = make_run(name, tmp_path / "run")

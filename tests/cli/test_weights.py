@@ -51,6 +51,7 @@ def test_convert_keeps_every_value_and_leaves_a_fingerprint(r3d: Path, tmp_path:
     assert not (tmp_path / "v.safetensors").exists()
 
 
+@pytest.mark.spec("late-temporal-bert", "F100")
 def test_what_does_not_fit_is_not_written(r3d: Path, tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
     with pytest.raises(BadValue, match="fewer than half"):

@@ -28,6 +28,11 @@ def prediction(name: str, view: int, logits) -> dict:
 
 
 EXAMPLES = {
+    "embeddings": [
+        {"video_id": "a", "path": "a.mp4", "label": 1, "split": "test", "vector": [0.5, -1.0]}
+        | {"status": "ok", "reason": ""}
+    ],
+    "label_vectors": [{"index": i, "label": f"label {i}", "vector": [0.5, float(i)]} for i in range(2)],
     "videos": [video("a", frames=12, true_labels=[0, 2]), video("b", label=-1, true_labels=None, frames=None)],
     "predictions": [
         prediction("a", 0, [0.5, -1.0]),

@@ -11,6 +11,18 @@ from rich.console import Console
 
 from secondlook.cli._epochs import epochs_bar, of_further_device
 from secondlook.cli._say import AsJson, Seed, finish
+from secondlook.cli._teaching import (
+    Distillation,
+    DistillationAdapter,
+    DistillationReduction,
+    DistillationWeight,
+    Embeddings,
+    EmbeddingWeight,
+    SoftTargets,
+    Teacher,
+    TeacherVideos,
+    Temperature,
+)
 from secondlook.cli._training import (
     CLIP,
     MODEL,
@@ -93,6 +105,16 @@ def run(
         Path | None,
         typer.Option(help="Labels table: train on reassessed sets, k-hot.", rich_help_panel=OPTIMISER),
     ] = None,
+    soft_targets: SoftTargets = False,
+    teacher: Teacher = None,
+    teacher_videos: TeacherVideos = None,
+    distillation: Distillation = "none",
+    distillation_weight: DistillationWeight = None,
+    distillation_reduction: DistillationReduction = "mean",
+    distillation_adapter: DistillationAdapter = False,
+    temperature: Temperature = 4.0,
+    embeddings: Embeddings = None,
+    embedding_weight: EmbeddingWeight = 5.0,
     precision: Precision = "32",
     devices: Devices = 1,
     workers: Workers = 2,
@@ -125,6 +147,10 @@ def run(
         optimizer=optimizer, learning_rate=lr, weight_decay=weight_decay, schedule=schedule,  # type: ignore[arg-type]
         warmup_epochs=warmup, label_smoothing=label_smoothing, precision=precision,  # type: ignore[arg-type]
         devices=devices, workers=workers, timeout_s=timeout, root=root, seed=seed,
+        teacher=teacher, teacher_videos=teacher_videos, distillation=distillation,  # type: ignore[arg-type]
+        distillation_weight=distillation_weight, distillation_reduction=distillation_reduction,
+        distillation_adapter=distillation_adapter, temperature=temperature, embeddings=embeddings,
+        embedding_weight=embedding_weight, soft_targets=soft_targets,
         cache=None if no_cache else cache or output.parent / ".frame-cache",
     )  # fmt: skip
     table = tables.read(tables.VIDEOS, videos)

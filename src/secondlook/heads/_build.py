@@ -55,7 +55,8 @@ def build_head(
 def heads_over_one_map() -> list[str]:
     """Names of the heads that may follow something inside another head: of any map, in training and evaluation."""
     plugins = {name: catalog.find("heads", name) for name in catalog.names("heads") if name != "single_frame"}
-    return [n for n, p in plugins.items() if not (hasattr(p, "READS_STAGES") or hasattr(p, "READS_PATHWAYS"))]
+    other = ("READS_STAGES", "READS_PATHWAYS", "EMBEDS")
+    return [n for n, p in plugins.items() if not any(hasattr(p, mark) for mark in other)]
 
 
 def parts(head: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:

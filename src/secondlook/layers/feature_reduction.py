@@ -12,13 +12,14 @@ from secondlook.errors import BadValue
 from secondlook.layers.residual import Bottleneck, shortcut
 
 
-def reduction_unit(channels_in: int, channels_out: int, groups: int = 1) -> Bottleneck:
+def reduction_unit(channels_in: int, channels_out: int, groups: int = 1, *, flat: bool = False) -> Bottleneck:
     """1 x 1 x 1 to half of `channels_out`, 3 x 3 x 3, 1 x 1 x 1 to all of it, beside a 1 x 1 x 1 shortcut.
 
     Args:
         channels_in: C of the map.
         channels_out: C afterwards; even, and half of it a multiple of `groups`.
         groups: of the 3 x 3 x 3 convolution; 32 in a ResNeXt.
+        flat: in 2D, for networks of frames.
 
     Raises:
         BadValue: if the channels cannot be halved or grouped.
@@ -26,10 +27,12 @@ def reduction_unit(channels_in: int, channels_out: int, groups: int = 1) -> Bott
     inner = channels_out // 2
     if inner < 1 or channels_out % 2 or inner % groups:
         raise BadValue(channels_out, f"half of the reduced channels must be a multiple of {groups}", "Take 512.")
+    conv = nn.Conv2d if flat else nn.Conv3d
+    norm = nn.BatchNorm2d if flat else nn.BatchNorm3d
     convs = (
-        nn.Conv3d(channels_in, inner, 1, bias=False),
-        nn.Conv3d(inner, inner, 3, padding=1, groups=groups, bias=False),
-        nn.Conv3d(inner, channels_out, 1, bias=False),
+        conv(channels_in, inner, 1, bias=False),
+        conv(inner, inner, 3, padding=1, groups=groups, bias=False),
+        conv(inner, channels_out, 1, bias=False),
     )
-    around = shortcut(nn.Conv3d, channels_in, channels_out, 1, nn.BatchNorm3d)
-    return Bottleneck(convs, inner, nn.BatchNorm3d, around, channels_out)
+    around = shortcut(conv, channels_in, channels_out, 1, norm)
+    return Bottleneck(convs, inner, norm, around, channels_out)

@@ -3,7 +3,8 @@
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; Wang et al., "Temporal Segment Networks", ECCV
 2016; `late-temporal-bert`, sections 1.16, 1.24 and 1.25. No frame sees another before the head, and the head `average`
 does not care for their order. conv2_x to conv5_x of the paper are `layer1` to `layer4`; `stage_maps` gives all four.
-With 20 input channels it is the temporal net of the classical two-stream pair: ten flow fields a frame.
+With 20 input channels it is the temporal net of the classical two-stream pair: ten flow fields a frame. With
+`reduce_to` the last block is the narrow one of FRMB (section 1.21), whose structure in 2D the source does not give.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Unpack
 from torch import nn
 
 from secondlook.cards import ModelCard
+from secondlook.errors import BadValue
+from secondlook.layers.feature_reduction import reduction_unit
 from secondlook.layers.kaiming import kaiming_
 from secondlook.models._figures import Figure
 from secondlook.models._frame_network import FrameNetwork
@@ -32,22 +35,39 @@ CARDS: Mapping[str, ModelCard] = {
 }
 
 
-def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[CommonOptions]) -> nn.Module:
+class Options(CommonOptions, total=False):
+    """What `build` takes."""
+
+    reduce_to: int
+    """FRMB: channels that the last block gives, in the place of the plan's; 512 in the source."""
+
+
+def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[Options]) -> nn.Module:
     """A randomly initialised 2D ResNet, `x_BCTHW -> logits_BK`.
 
     Args:
         variant: a name in `CARDS`.
         num_classes: K.
         head: a file in `heads/`; `average` when left out.
-        options: see `CommonOptions`.
+        options: see `Options`.
 
     Raises:
         UnknownName: for a variant, head or option that does not exist.
-        BadValue: for a number that cannot be.
+        BadValue: for a number that cannot be, or if the last block cannot be reduced.
     """
-    request = request_of(CARDS, variant, num_classes, head, options)
-    parts = trunk(PLANS[variant], request.in_channels)
-    last = request.head(parts.widths, request.frames)
+    request = request_of(CARDS, variant, num_classes, head, options, Options)
+    plan = PLANS[variant]
+    parts = trunk(plan, request.in_channels)
+    widths = list(parts.widths)
+    if "reduce_to" in options:
+        if plan.blocks[3] == 1 and plan.strides[3] != 1:
+            raise BadValue(variant, "its last block carries a stride, so that it cannot be reduced", "Take 18 or more.")
+        entering = widths[3] if plan.blocks[3] > 1 else widths[2]
+        widths[3] = options["reduce_to"]
+        stage = parts.stages[3]
+        assert isinstance(stage, nn.Sequential)
+        stage[-1] = reduction_unit(entering, widths[3], flat=True)
+    last = request.head(widths, request.frames)
     return kaiming_(FrameNetwork(request.in_channels, parts.stem, parts.stages, last))
 
 

@@ -67,6 +67,8 @@ class Item(NamedTuple):
     label: int
     x_NCTHW: Tensor | None
     """One clip a crop; None if the video could not be read."""
+    twin_NCTHW: Tensor | None = None
+    """The same clips as a second network takes them (`train.paired`)."""
 
 
 class Batch(NamedTuple):
@@ -78,6 +80,8 @@ class Batch(NamedTuple):
     """Row of the videos table of each clip."""
     facts: tuple[Facts, ...]
     """One entry a key; those with `clips == 0` have no clip in `x_BCTHW`."""
+    twin_BCTHW: Tensor | None = None
+    """The same clips as a second network takes them, of a dataset that pairs them (`train.paired`)."""
 
     @property
     def failed(self) -> tuple[Facts, ...]:
@@ -144,9 +148,16 @@ class ClipDataset(Dataset[Item]):
         if not isinstance(key, Key):
             row, view = divmod(key, self.views)
             key = Key(row, 0, view)
+        return self.item_of(key, self.clip_of(key))
+
+    def clip_of(self, key: Key) -> Clip:
+        """The frames that are sampled for a key, at working size."""
+        return self.frames_of(key, Sampling.from_spec(self.spec, key.view, self.views))
+
+    def item_of(self, key: Key, clip: Clip) -> Item:
+        """The network's input made of a key's frames, augmented in training."""
         label = int(self._label[key.row])
-        frame_seed, augment_seed = np.random.SeedSequence((self.seed, key.epoch, key.row)).generate_state(2).tolist()
-        clip = self._clip(key, frame_seed if self.train else None)
+        _, augment_seed = self._seeds(key)
         if not clip.usable:
             return Item(Facts(key.row, key.view, 0, float("nan"), clip.status, clip.reason), label, None)
         if self.train and self.augment is not None:
@@ -158,8 +169,12 @@ class ClipDataset(Dataset[Item]):
         start_s = float(clip.frame_time_s_T[0])
         return Item(Facts(key.row, key.view, len(x_NCTHW), start_s, clip.status, clip.reason), label, x_NCTHW)
 
-    def _clip(self, key: Key, seed: int | None) -> Clip:
-        """The sampled frames at working size."""
+    def _seeds(self, key: Key) -> list[int]:
+        """Of the choice of frames, and of the augmentation."""
+        return np.random.SeedSequence((self.seed, key.epoch, key.row)).generate_state(2).tolist()  # type: ignore[no-any-return]
+
+    def frames_of(self, key: Key, sampling: Sampling | None) -> Clip:
+        """Frames of a key's video at working size, chosen in another way: None for all of them."""
         status = self._status[key.row].as_py()
         if status not in tables.USABLE:
             return failed(status, self._reason[key.row].as_py())
@@ -167,9 +182,9 @@ class ClipDataset(Dataset[Item]):
             return self._failed[key.row]
         clip = self._decode(
             self.root / self._path[key.row].as_py(),
-            Sampling.from_spec(self.spec, key.view, self.views),
+            sampling,
             size=self._size,
-            seed=seed,
+            seed=self._seeds(key)[0] if self.train else None,
             frame_count=None if self._frames is None else self._frames[key.row].as_py() or None,
         )
         if not clip.usable:
@@ -191,19 +206,21 @@ def collate(items: Sequence[Item]) -> Batch:
     """Stacks the clips that were read; those that were not stay in `Batch.facts`, and no clip takes their place."""
     read = [item for item in items if item.x_NCTHW is not None]
     clips = [item.x_NCTHW for item in read if item.x_NCTHW is not None]
+    twins = [item.twin_NCTHW for item in read if item.twin_NCTHW is not None]
     repeats = torch.tensor([len(x) for x in clips], dtype=torch.int64)
     return Batch(
         torch.cat(clips) if clips else torch.empty(0),
         torch.tensor([item.label for item in read], dtype=torch.int64).repeat_interleave(repeats),
         torch.tensor([item.facts.row for item in read], dtype=torch.int64).repeat_interleave(repeats),
         tuple(item.facts for item in items),
+        torch.cat(twins) if twins else None,
     )
 
 
 class Loader(DataLoader[Item]):
     """A data loader whose workers live on from epoch to epoch and which leaves the global generator alone."""
 
-    def __init__(self, dataset: ClipDataset, batches: Iterable[list[Key]], workers: int, pin_memory: bool) -> None:
+    def __init__(self, dataset: Dataset[Item], batches: Iterable[list[Key]], workers: int, pin_memory: bool) -> None:
         super().__init__(
             dataset,
             batch_sampler=batches,

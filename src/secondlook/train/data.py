@@ -19,6 +19,7 @@ from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.predict.loader import COLUMNS, ClipDataset, Key, Loader, cache_that_fits, root_of
 from secondlook.train.losses import LabelSets
+from secondlook.train.paired import PairedClips
 from secondlook.train.settings import TrainSettings
 from secondlook.video.augment import Augment
 
@@ -181,7 +182,7 @@ class ClipData(LightningDataModule):
         cache, why = cache_that_fits(settings.cache, read, spec, settings.timeout_s, root)
         if why:
             self.notes = (*self.notes, why)
-        self.datasets = {
+        self.datasets: dict[str, ClipDataset | PairedClips] = {
             split: ClipDataset(
                 table,
                 spec,

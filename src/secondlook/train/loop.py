@@ -14,11 +14,11 @@ from lightning.pytorch import Callback
 from secondlook import tables
 from secondlook.errors import BadValue
 from secondlook.train.checkpoint import Checkpoints, RunFolder
+from secondlook.train.compose import helpers_of, objective_of
 from secondlook.train.data import ClipData, choose_rows
 from secondlook.train.fit import fit
 from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
-from secondlook.train.objective import ReassessedSets
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
 from secondlook.train.start import card_of, start_model
@@ -83,14 +83,16 @@ def train(
         name = "label_smoothing" if settings.label_smoothing else "swap_left_right"
         raise BadValue(getattr(settings, name), f"{name} is not for training on label sets", "Leave it out.")
     rows = choose_rows(videos, labels, reassessed)
-    card = card_of(settings)
+    helpers = helpers_of(settings, labels)
+    card = helpers.card(card_of(settings))
     data = ClipData(videos, rows, card.clip, labels, settings)
     batches = len(data.batches("train", world=settings.devices))
-    model, notes = start_model(card, labels, settings, reassessed is not None)
-    notes = (*notes, *rows.notes, *data.notes)
+    model, notes = start_model(card, labels, settings, reassessed is not None and not settings.soft_targets)
+    objective, more = objective_of(settings, model, card, labels, data, helpers, reassessed)
+    notes = (*notes, *more, *rows.notes, *data.notes)
     if not len(rows.val):
         notes = (*notes, "there is no split val: the best weights are the last ones")
-    done = folder.open(videos, settings, card, labels, inputs or {}, restart)
+    done = folder.open(videos, settings, card, labels, {**(inputs or {}), **helpers.inputs}, restart)
     unreadable = Unreadable(folder.path / "unreadable.csv", rows.unusable, rows.train, rows.val)
     curves = Curves(folder.path / "curves.csv")
     module = Recogniser(
@@ -98,7 +100,7 @@ def train(
         settings,
         -(-batches // settings.accumulate),
         {"card": card.to_dict(), "labels": labels.to_dict(), "settings": settings.to_dict()},
-        ReassessedSets(rows.train_sets, rows.val_sets) if rows.train_sets and rows.val_sets else None,
+        objective,
     )
     watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
     if settings.freeze:

@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy on the given label, or sigmoid cross-entropy on a reassessed set of labels.
+"""What is minimised: cross-entropy on the given label or on shares of labels, or sigmoid cross-entropy on a set.
 
 Shapes: B clips, K classes.
 """
@@ -18,6 +18,11 @@ from secondlook.errors import BadValue
 def cross_entropy(logits_BK: Tensor, label_B: Tensor, smoothing: float = 0.0) -> Tensor:
     """`-sum_k q_k log softmax(logits)_k` of each clip, `q = (1 - s) onehot + s / K` for smoothing s. Gives `loss_B`."""
     return functional.cross_entropy(logits_BK, label_B, reduction="none", label_smoothing=smoothing)
+
+
+def soft_cross_entropy(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
+    """`-sum_k q_k log softmax(logits)_k` of each clip for a target q that sums to 1. Gives `loss_B`."""
+    return -(target_BK * functional.log_softmax(logits_BK, 1)).sum(1)
 
 
 def k_hot_cross_entropy(logits_BK: Tensor, target_BK: Tensor) -> Tensor:

@@ -20,6 +20,24 @@ from secondlook.train.optim import optimisation
 from secondlook.train.settings import TrainSettings
 
 
+class Together(nn.Module):
+    """A network and what is trained beside it, as one thing to optimise; never called.
+
+    Args:
+        model: may ask for learning rates of its own.
+        beside: learns at the usual rate.
+    """
+
+    def __init__(self, model: nn.Module, beside: nn.Module) -> None:
+        super().__init__()
+        self.model, self.beside = model, beside
+
+    def learning_rate_scales(self) -> dict[str, float]:
+        """Those of the network."""
+        scales: dict[str, float] = getattr(self.model, "learning_rate_scales", dict)()
+        return {f"model.{start}": factor for start, factor in scales.items()}
+
+
 class Recogniser(LightningModule):
     """A network in training.
 
@@ -47,6 +65,8 @@ class Recogniser(LightningModule):
         """Not trained. A tuple, so that each stays the network's own submodule."""
         self.model, self.settings, self.steps_per_epoch, self.about = model, settings, steps_per_epoch, about
         self.objective: Objective = objective or GivenLabels(settings.label_smoothing)
+        self.beside: nn.Module | None = getattr(self.objective, "trained", None)
+        """Trained with the network and kept in checkpoints, but not a part of it (an adapter to a teacher)."""
         self.learning_rate = 0.0
         """Of the last step."""
         # A loss that is not a number must be seen, not left out of the mean.
@@ -76,6 +96,8 @@ class Recogniser(LightningModule):
         self.train_top1.update(losses.correct_B)
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
         self.log("train_top1", self.train_top1, on_step=False, on_epoch=True)
+        for name, part_B in losses.parts.items():
+            self.log(f"train_{name}", part_B.mean(), on_step=False, on_epoch=True, batch_size=len(part_B))
         return losses.loss_B.mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -89,7 +111,8 @@ class Recogniser(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """See `optim.optimisation`."""
-        return optimisation(self.model, self.settings, self.steps_per_epoch)
+        trained = self.model if self.beside is None else Together(self.model, self.beside)
+        return optimisation(trained, self.settings, self.steps_per_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Every checkpoint says by itself what it is of."""

@@ -12,11 +12,12 @@ from secondlook.errors import BadValue, UnknownName
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["cosine", "none"]
 Precision = Literal["32", "bf16", "16"]
+Distillation = Literal["none", "bert", "mars", "mers", "hinton"]
 Crop = Literal["auto", "none", "random", "multi_scale", "zoom"]
 
 DEFAULT_LEARNING_RATE: Mapping[str, float] = {"sgd": 0.01, "adamw": 0.001}
 
-FREE = ("devices", "workers", "cache", "timeout_s", "root")
+FREE = ("devices", "workers", "cache", "timeout_s", "root", "teacher", "teacher_videos", "embeddings")
 """Settings that say how the work is done, not what comes out: a run may be continued with others."""
 
 
@@ -90,12 +91,32 @@ class TrainSettings:
     """Run folder whose best weights are the start."""
     weights: str | None = None
     """Published checkpoint whose weights are the start: a path, `https://...` or `hf:owner/name/file`."""
+    teacher: Path | None = None
+    """Run folder of a frozen network that is learned from beside the labels."""
+    teacher_videos: Path | None = None
+    """Videos table that the teacher's clips are read from, found by `video_id`; None: the same files."""
+    distillation: Distillation = "none"
+    """What is learned from the teacher: `distillation.WEIGHTS` names the kinds."""
+    distillation_weight: float | None = None
+    """Lambda; None: that of the source."""
+    distillation_reduction: str = "mean"
+    """Of squared errors: `sum`, `mean`, or the axes to average over, such as `batch+tokens`."""
+    distillation_adapter: bool = False
+    """Let a linear layer bring the student's features to the teacher's width; it is not exported."""
+    temperature: float = 4.0
+    """T of soft labels (`hinton`)."""
+    embeddings: Path | None = None
+    """Table of label vectors: the head `hybrid` learns them beside the labels."""
+    embedding_weight: float = 5.0
+    """Of the embedding's loss; 0: the classifier alone learns."""
+    soft_targets: bool = False
+    """Learn the share of votes of each label of a labels table, instead of its sets."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices"):
             if getattr(self, name) < 1:
                 raise BadValue(getattr(self, name), f"{_words(name)} must be at least 1")
-        for name in ("weight_decay", "warmup_epochs", "jitter", "workers", "seed"):
+        for name in ("weight_decay", "warmup_epochs", "jitter", "workers", "seed", "embedding_weight"):
             if not getattr(self, name) >= 0:
                 raise BadValue(getattr(self, name), f"{_words(name)} must not be negative")
         for name in ("label_smoothing", "dropout"):
@@ -107,12 +128,28 @@ class TrainSettings:
             raise BadValue(self.learning_rate, "learning rate must be positive")
         if not self.timeout_s > 0:
             raise BadValue(self.timeout_s, "the time allowed for decoding must be positive", "Give it in seconds.")
-        words = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "crop": Crop}
+        words = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "crop": Crop,
+                 "distillation": Distillation}  # fmt: skip
         for name, kind in words.items():
             if getattr(self, name) not in get_args(kind):
                 raise UnknownName(name, str(getattr(self, name)), get_args(kind))
         if self.init is not None and self.weights:
             raise BadValue(str(self.init), "a run cannot start from another run and from a published file", "Drop one.")
+        self._check_teacher()
+
+    def _check_teacher(self) -> None:
+        if (self.teacher is not None) != (self.distillation != "none"):
+            raise BadValue(self.distillation if self.teacher is None else str(self.teacher),
+                           "a teacher and what is learned from it come together",
+                           "Give --teacher RUN and --distillation bert, mars, mers or hinton.")  # fmt: skip
+        if self.teacher is None and self.teacher_videos is not None:
+            raise BadValue(str(self.teacher_videos), "videos of a teacher need a teacher", "Give --teacher RUN.")
+        if self.distillation_weight is not None and not self.distillation_weight > 0:
+            raise BadValue(self.distillation_weight, "the distillation weight must be positive")
+        if not self.temperature > 0:
+            raise BadValue(self.temperature, "temperature must be positive")
+        if self.soft_targets and (self.label_smoothing or self.swap_left_right):
+            raise BadValue("soft_targets", "are neither smoothed nor swapped", "Leave the other out.")
 
     @property
     def peak_learning_rate(self) -> float:
@@ -140,7 +177,11 @@ class TrainSettings:
         for name in data:
             if name not in known:
                 raise UnknownName("setting", name, known)
-        paths = {k: Path(data[k]) for k in ("cache", "root", "init") if data.get(k) is not None}
+        paths = {
+            k: Path(data[k])
+            for k in ("cache", "root", "init", "teacher", "teacher_videos", "embeddings")
+            if data.get(k) is not None
+        }
         return cls(**{**data, **paths, "freeze": tuple(data.get("freeze", ()))})
 
 

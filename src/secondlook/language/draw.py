@@ -1,0 +1,91 @@
+"""Pictures of label vectors: a t-SNE scatter with every label's name, and the colour map of all cosines.
+
+`label-reassessment`, section 1.1 (outputs) and figures V1 to V3.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondlook.errors import BadValue
+from secondlook.language.similarity import cosine_matrix
+from secondlook.language.vectors import LabelVectors, unit
+
+
+def scatter(
+    vectors: LabelVectors, *, dimensions: int = 2, seed: int = 0, perplexity: float = 30.0
+) -> NDArray[np.float64]:
+    """t-SNE of the vectors scaled to length 1, `place_KD`; the same seed gives the same places.
+
+    Args:
+        vectors: at least three.
+        dimensions: 2 or 3.
+        seed: of the start.
+        perplexity: neighbours a label looks at, about; at most a third of the labels are taken.
+
+    Raises:
+        BadValue: if there are fewer than three labels, or the number of dimensions is another.
+    """
+    if dimensions not in (2, 3):
+        raise BadValue(dimensions, "labels are drawn in 2 or 3 dimensions")
+    count = len(vectors.labels)
+    if count < 3:
+        raise BadValue(count, "labels are too few to be spread out", "Three are needed.")
+    from sklearn.manifold import TSNE
+
+    start = TSNE(dimensions, perplexity=min(perplexity, (count - 1) / 3), init="random", random_state=seed)
+    places: NDArray[np.float64] = start.fit_transform(unit(vectors.vectors_KD)).astype(np.float64)
+    return places
+
+
+def draw_scatter(vectors: LabelVectors, path: str | Path, *, seed: int = 0, title: str = "") -> Path:
+    """A picture of `scatter` in two dimensions: a dot and its name for each label, coloured by coarse group."""
+    from matplotlib.figure import Figure
+
+    place_K2 = scatter(vectors, seed=seed)
+    side = max(6.0, len(vectors.labels) ** 0.5 * 1.6)
+    figure = Figure((side, side), layout="constrained")
+    axes = figure.add_subplot()
+    groups = list(vectors.labels.groups)
+    colour = [groups.index(label.group) % 20 if label.group else 0 for label in vectors.labels.labels]
+    axes.scatter(place_K2[:, 0], place_K2[:, 1], c=colour, cmap="tab20", vmin=0, vmax=19, s=14)
+    for label, place in zip(vectors.labels.labels, place_K2.tolist(), strict=True):
+        axes.annotate(label.plain, place, fontsize=6, xytext=(2, 2), textcoords="offset points")
+    axes.set_title(title or f"{vectors.labels.name} labels, t-SNE of {vectors.method}", fontsize=9)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return _save(figure, path)
+
+
+def group_order(vectors: LabelVectors) -> list[int]:
+    """Indices of the labels, those of one coarse group side by side, groups in order of first appearance."""
+    groups = [*vectors.labels.groups, ""]
+    return sorted(range(len(vectors.labels)), key=lambda i: (groups.index(vectors.labels.labels[i].group), i))
+
+
+def draw_cosines(vectors: LabelVectors, path: str | Path, *, by_group: bool = False, title: str = "") -> Path:
+    """The colour map of `cosine_matrix`, class index by class index; with `by_group`, in `group_order`."""
+    from matplotlib.figure import Figure
+
+    order = group_order(vectors) if by_group else list(range(len(vectors.labels)))
+    figure = Figure((7.0, 6.0), layout="constrained")
+    axes = figure.add_subplot()
+    shown = axes.imshow(cosine_matrix(vectors.vectors_KD)[np.ix_(order, order)], vmax=1.0)
+    figure.colorbar(shown, label="cosine")
+    named = "label, by coarse group" if by_group else "class index"
+    axes.set_xlabel(named)
+    axes.set_ylabel(named)
+    axes.set_title(title or f"{vectors.labels.name} labels, {vectors.method}", fontsize=9)
+    return _save(figure, path)
+
+
+def _save(figure: object, path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise BadValue(str(path), "a picture ends in .png, .svg or .pdf", "Name it so.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)  # type: ignore[attr-defined]
+    return path
