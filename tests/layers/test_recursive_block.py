@@ -1,4 +1,4 @@
-"""The six placements: what the recursion reads, what reads its output, and how wide it is."""
+"""The placements: what the recursion reads, what reads its output, and how wide it is."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ def by_hand(block: nn.Module, x: Tensor, placement: str) -> tuple[Tensor, Tensor
     around = block.shortcut(x)
     if placement == "res":
         read, around = around, 2 * around
+    if placement == "sum":
+        return (2 * (y + around)).relu(), y + around
     out = (y + around).relu()
     return (2 * out, out) if placement == "final" else (out, read)
 
@@ -59,7 +61,7 @@ def by_hand(block: nn.Module, x: Tensor, placement: str) -> tuple[Tensor, Tensor
 @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "17")
 @pytest.mark.parametrize(
     ("make", "placement"),
-    [(bottleneck, p) for p in PLACEMENTS] + [(basic, p) for p in ("start", "mid", "res", "final")],
+    [(bottleneck, p) for p in PLACEMENTS] + [(basic, p) for p in ("start", "mid", "res", "final", "sum")],
 )
 def test_twin(make, placement: str) -> None:
     block = make().eval()

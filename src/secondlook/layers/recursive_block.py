@@ -1,11 +1,11 @@
-"""Where in a residual block Squeeze and Recursion stands: start, top, mid, end, res or final.
+"""Where in a residual block Squeeze and Recursion stands: start, top, mid, end, res, final or sum.
 
 Stergiou, "Efficient Modelling Across Time of Human Actions and Interactions", 2021, section 4.3.3;
 `srtg-mtnet-classreg-visualisation`, section 2.4. `start`: on the block's input, so that both branches see the outcome;
 `top`: after the first activation of a bottleneck; `mid`: after the first activation of a basic block, the second of a
 bottleneck; `end`: after a bottleneck's last normalisation, before the sum; `res`: on the shortcut, before the sum;
 `final`: after the last activation. The source does not say on which side of the last activation; recursion is defined
-on what an activation gives, so it is after.
+on what an activation gives, so it is after, and before it is `sum`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import nn
 from secondlook.errors import BadValue, UnknownName
 from secondlook.layers.residual import BasicBlock, Bottleneck
 
-PLACEMENTS = ("start", "top", "mid", "end", "res", "final")
-_OF_A_BASIC_BLOCK = ("start", "mid", "res", "final")
+PLACEMENTS = ("start", "top", "mid", "end", "res", "final", "sum")
+_OF_A_BASIC_BLOCK = ("start", "mid", "res", "final", "sum")
 
 
 def check_placement(placement: str, *, bottleneck: bool) -> None:
@@ -61,6 +61,11 @@ def recursive_block(
         return nn.Sequential(OrderedDict(recursion=make(before), block=block))
     if placement == "final":
         return nn.Sequential(OrderedDict(block=block, recursion=make(after)))
+    last = "act3" if bottleneck else "act2"
+    if placement == "sum":
+        activation = OrderedDict(recursion=make(after), act=block.get_submodule(last))
+        block.set_submodule(last, nn.Sequential(activation))
+        return block
     mid = "act2" if bottleneck else "act1"
     part, width = {
         "top": ("act1", inside),

@@ -102,7 +102,8 @@ class TemporalGate(nn.Module):
         """What `print` shows."""
         warm = f", warmup_steps={self.warmup_steps}" if self.warmup_steps else ""
         when = "" if self.when == "always" else f", when={self.when!r}"
-        return f"criterion={self.criterion!r}, temperature={self.temperature:g}{when}{warm}"
+        unit = ", normalise=True" if self.normalise else ""
+        return f"criterion={self.criterion!r}, temperature={self.temperature:g}{unit}{when}{warm}"
 
 
 def gate_statistics(network: nn.Module) -> dict[str, float]:

@@ -100,8 +100,8 @@ class Options(CommonOptions, total=False):
     srtg: bool
     """Squeeze and Recursion with a temporal gate in each block: False."""
     placement: str
-    """Where in the block: start, top, mid, end, res or final (after the last activation); top and end only in
-    bottlenecks: final."""
+    """Where in the block: start, top, mid, end, res, final (after the last activation) or sum (before it); top and end
+    only in bottlenecks: final."""
     cell: str
     """lstm, gru, rnn, lstm-peephole, lstm-literal or gru-literal: lstm."""
     recursion_layers: int
