@@ -62,3 +62,18 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(videos, tmp_path, monkeypatch, 
 
 def test_help_has_an_example():
     assert "secondlook prepare videos.parquet" in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (("--engine", "rey"), "engine 'rey' is not known. Did you mean 'ray'?"),
+        (("--ray-workers", "3"), "3: --ray-workers is for --engine ray. Add --engine ray."),
+        (("--engine", "ray", "--ray-address", "nowhere"), "'nowhere': is no address of a Ray cluster."),
+        (("--engine", "ray", "--ray-address", "127.0.0.1:1"), "no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_wrong_engines_are_sentences(videos, tmp_path, wrong, words):
+    done = run(videos, "-o", tmp_path / "new", *wrong)
+    assert done.exit_code == 1
+    assert words in str(done.exception)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from secondlook.cli._engine import Engine, RayAddress, RayWorkers, cluster_of
 from secondlook.cli._say import AsJson, finish, progress
 
 
@@ -33,6 +34,9 @@ def run(
     root: Annotated[Path | None, typer.Option(help="Where the videos are now, if they were moved.")] = None,
     top_k: Annotated[Path | None, typer.Option(help="Also write the best classes of each video, as CSV.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many classes a video `--top-k` writes.")] = 5,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the logits of every view and of every video of a split.
@@ -42,13 +46,17 @@ def run(
     Example: `secondlook predict runs/a videos.parquet --split test --views 1x1 -o a.parquet`
     """
     from secondlook import tables
+    from secondlook.errors import BadValue
     from secondlook.predict.run import PredictSettings, predict, rows_of_split
     from secondlook.predict.scores import import_scores, write_top_k
     from secondlook.predict.views import Views
     from secondlook.predict.weights import load_run
 
+    cluster = cluster_of(engine, ray_address, ray_workers)
     table = tables.read(tables.VIDEOS, videos)
     if run.suffix.lower() in (".csv", ".npz") and not run.is_dir():
+        if cluster is not None:
+            raise BadValue(engine, "scores made elsewhere are only copied", "Leave out --engine.")
         done = import_scores(run, table, output, split)
     else:
         settings = PredictSettings(
@@ -66,7 +74,12 @@ def run(
                 before = videos_done
 
             try:
-                done = predict(model, table, output, settings, on_step=on_step)
+                if cluster is not None:
+                    from secondlook.bulk import predict as bulk
+
+                    done = bulk.predict(model, table, output, settings, cluster, on_step=on_step)
+                else:
+                    done = predict(model, table, output, settings, on_step=on_step)
             except KeyboardInterrupt:
                 typer.echo("What is predicted so far is kept; the same command goes on with it.", err=True)
                 raise

@@ -42,8 +42,7 @@ class Parts:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             write_json(about, made)
-        size = max(1, PART_CLIPS // views.total)
-        self.all = [range(start, min(start + size, rows)) for start in range(0, rows, size)]
+        self.all = parts_of(rows, views)
         self.todo = [part for part in self.all if not self._path(part).is_file()]
         """Ranges of rows, in order; `write` takes the first away."""
         self.resumed = rows - sum(len(part) for part in self.todo)
@@ -64,11 +63,23 @@ class Parts:
         shutil.rmtree(self.folder)
 
 
-class KeyBatches:
-    """Keys of the parts still to do, in order; no batch spans two parts, so that a resumed output has the same bits."""
+def parts_of(rows: int, views: Views) -> list[range]:
+    """Rows of each part."""
+    size = max(1, PART_CLIPS // views.total)
+    return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
 
-    def __init__(self, parts: Parts, keys: int) -> None:
-        self.todo, self.views, self.keys = tuple(parts.todo), parts.views.clips, keys
+
+class KeyBatches:
+    """Keys of the parts still to do, in order; no batch spans two parts, so that a resumed output has the same bits.
+
+    Args:
+        todo: rows of each part.
+        views: temporal views a video.
+        keys: of a batch, at most.
+    """
+
+    def __init__(self, todo: Sequence[range], views: int, keys: int) -> None:
+        self.todo, self.views, self.keys = tuple(todo), views, keys
 
     def __len__(self) -> int:
         return sum(-(-len(part) * self.views // self.keys) for part in self.todo)

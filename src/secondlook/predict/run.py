@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 
 from secondlook import tables
 from secondlook.errors import BadValue
-from secondlook.predict.loader import Batch, ClipDataset, Loader, cache_that_fits, fingerprint
+from secondlook.predict.loader import Batch, ClipDataset, Loader, cache_that_fits, check_modality, fingerprint
 from secondlook.predict.matching import match_labels
 from secondlook.predict.parts import KeyBatches, Parts, Rows
 from secondlook.predict.views import Fusion, Views
 from secondlook.predict.weights import LoadedModel, quick_on_cpu
+from secondlook.video.cache import FrameCache
+from secondlook.video.transform import crop_names
 
 Precision = Literal["32", "bf16", "16"]
 
@@ -119,60 +121,109 @@ def predict(
         BadValue: if no row is in the split, or a label of the table is not known to the model.
     """
     settings, output = settings or PredictSettings(), Path(output)
-    match = match_labels(model.labels, videos)
-    chosen = match.relabel(rows_of_split(videos, settings.split))
-    dataset = ClipDataset(
-        chosen,
-        model.card.clip,
-        train=False,
-        views=settings.views.clips,
-        crops=settings.views.crops,
-        timeout_s=settings.timeout_s,
-        root=settings.root,
-        directional=model.labels.directional or match.labels.directional,
-    )
-    views = Views(settings.views.clips, len(dataset.crop_names))
-    made = tables.provenance(command, settings.of_result(), [model.weights]) | {
-        "label_space": match.labels.to_dict(),
-        "card": model.card.to_dict(),
-        "model": model.card.name,
-        "run": str(model.weights.parent),
-        "views": str(views),
-        "fuse": settings.fuse,
-        "fingerprint": tables.made(videos).get("fingerprint") or fingerprint(videos),
-        "rows": fingerprint(chosen),
-    }
-    made = {"table": "predictions"} | json.loads(json.dumps(made))
-    if output.is_file() and tables.made(tables.read(tables.PREDICTIONS, output, ["view"])) == made:
-        return _result(output, len(chosen), 0.0)
-    dataset.cache, _ = cache_that_fits(settings.cache, chosen, model.card.clip, settings.timeout_s, settings.root)
-    parts = Parts(output, made, len(chosen), views)
-    rows = Rows(chosen, dataset.crop_names, match.columns_K, settings.fuse)
+    plan = Plan.of(model, videos, settings, command)
+    if plan.is_made(output):
+        return result_of(output, len(plan.chosen), 0.0)
+    cache, _ = cache_that_fits(settings.cache, plan.chosen, model.card.clip, settings.timeout_s, settings.root)
+    parts = Parts(output, plan.made, len(plan.chosen), plan.views)
     done = parts.resumed
     began_s = time.perf_counter()
-    for batch, logits_BK in _outputs(model, dataset, parts, settings):
-        rows.add(batch, logits_BK)
-        if len(rows.facts) == len(parts.todo[0]) * views.clips:
-            parts.write(rows.take())
-        now = (batch.facts[-1].row + 1) if batch.facts else done
+    for table, last_row in plan.predicted(model, plan.chosen, tuple(parts.todo), cache):
+        if table is not None:
+            parts.write(table)
         if on_step:
-            on_step(now, len(chosen))
+            on_step(last_row + 1, len(plan.chosen))
     parts.join()
     seconds = time.perf_counter() - began_s
-    return _result(output, done, (len(chosen) - done) * views.total / seconds)
+    return result_of(output, done, (len(plan.chosen) - done) * plan.views.total / seconds)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be predicted, and how; checked, and before the first clip is read."""
+
+    chosen: pa.Table
+    """Rows of the videos table that will be predicted."""
+    views: Views
+    """Those that the model's recipe allows: where it squashes the frame there is one crop."""
+    columns_K: NDArray[np.int64]
+    """Which column of the network becomes column `k`."""
+    directional: bool
+    """A mirrored clip may have another label."""
+    settings: PredictSettings
+    made: dict[str, Any]
+    """How the output is made, kept inside it."""
+
+    @classmethod
+    def of(cls, model: LoadedModel, videos: pa.Table, settings: PredictSettings, command: str = "predict") -> Plan:
+        """Checks what `predict` is given, and raises what it raises."""
+        check_modality(videos, model.card.clip)
+        match = match_labels(model.labels, videos)
+        chosen = match.relabel(rows_of_split(videos, settings.split))
+        directional = model.labels.directional or match.labels.directional
+        crops = crop_names(model.card.clip, settings.views.crops, directional=directional)
+        views = Views(settings.views.clips, len(crops))
+        made = tables.provenance(command, settings.of_result(), [model.weights]) | {
+            "label_space": match.labels.to_dict(),
+            "card": model.card.to_dict(),
+            "model": model.card.name,
+            "run": str(model.weights.parent),
+            "views": str(views),
+            "fuse": settings.fuse,
+            "fingerprint": tables.made(videos).get("fingerprint") or fingerprint(videos),
+            "rows": fingerprint(chosen),
+        }
+        made = {"table": "predictions"} | json.loads(json.dumps(made))
+        return cls(chosen, views, match.columns_K, directional, settings, made)
+
+    def is_made(self, output: Path) -> bool:
+        """Whether the output is there already, made in this very way."""
+        return output.is_file() and tables.made(tables.read(tables.PREDICTIONS, output, ["view"])) == self.made
+
+    @property
+    def keys_a_batch(self) -> int:
+        """How many temporal views are read at once."""
+        return max(1, self.settings.batch_size // self.views.crops)
+
+    def predicted(
+        self, model: LoadedModel, rows: pa.Table, ranges: Sequence[range], cache: FrameCache | None
+    ) -> Iterator[tuple[pa.Table | None, int]]:
+        """Predicts ranges of `rows`, in order; batches span no two of them.
+
+        Gives after each batch the last row it had a view of, and with the last batch of a range the range's rows of the
+        predictions table.
+        """
+        dataset = ClipDataset(
+            rows,
+            model.card.clip,
+            train=False,
+            views=self.settings.views.clips,
+            crops=self.settings.views.crops,
+            cache=cache,
+            timeout_s=self.settings.timeout_s,
+            root=self.settings.root,
+            directional=self.directional,
+        )
+        gathered, left = Rows(rows, dataset.crop_names, self.columns_K, self.settings.fuse), list(ranges)
+        batches = KeyBatches(ranges, self.views.clips, self.keys_a_batch)
+        for batch, logits_BK in _outputs(model, dataset, batches, self.settings):
+            gathered.add(batch, logits_BK)
+            whole = len(gathered.facts) == len(left[0]) * self.views.clips
+            if whole:
+                left.pop(0)
+            yield gathered.take() if whole else None, batch.facts[-1].row
 
 
 def _outputs(
-    model: LoadedModel, dataset: ClipDataset, parts: Parts, settings: PredictSettings
+    model: LoadedModel, dataset: ClipDataset, batches: KeyBatches, settings: PredictSettings
 ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
-    """Every batch still to do with its logits; the network never sees more than `batch_size` clips at once."""
+    """Every batch with its logits; the network never sees more than `batch_size` clips at once."""
     device = _device(settings.device)
     network = model.model.to(device).eval()
     layout = torch.contiguous_format
     if device.type == "cpu":
         network, layout = quick_on_cpu(network), torch.channels_last_3d
-    keys = max(1, settings.batch_size // len(dataset.crop_names))
-    loader = Loader(dataset, KeyBatches(parts, keys), settings.workers, device.type == "cuda")
+    loader = Loader(dataset, batches, settings.workers, device.type == "cuda")
     half = {"bf16": torch.bfloat16, "16": torch.float16}.get(settings.precision)
     try:
         for batch in loader:
@@ -203,7 +254,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _result(output: Path, resumed: int, clips_per_s: float) -> PredictResult:
+def result_of(output: Path, resumed: int, clips_per_s: float) -> PredictResult:
+    """What stands in a predictions table."""
     table = tables.read(tables.PREDICTIONS, output, ["view", "status"])
     of_videos = table.filter(pc.equal(table["view"], -1))["status"]
     made = tables.made(table)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from secondlook.errors import BadValue
-from secondlook.video import _pictures, _read, _refuse, decode
+from secondlook.video import _mark, _pictures, _read, decode
 from secondlook.video.clip import Clip, Size, failed
 from secondlook.video.encode import VideoWriter
 
@@ -40,6 +41,20 @@ class Preparation:
             if value is not None and not low <= value <= high:
                 raise BadValue(value, f"{name} must lie in {low}..{high}")
 
+    task: ClassVar[str] = "prepare"
+
+    def about(self) -> dict[str, Any]:
+        """What the new table says beside how it was made: nothing."""
+        return {}
+
+    def arguments(self, video_id: str, listed: str) -> dict[str, Any]:
+        """What `prepare_file` is given for any video."""
+        return asdict(self)
+
+    def is_made(self, source: Path, target: Path, arguments: Mapping[str, Any]) -> bool:
+        """See `is_prepared`."""
+        return is_prepared(source, target, self)
+
 
 def prepare_file(source: str | Path, target: str | Path, **settings: Any) -> Clip:
     """Re-encodes one video: the same number of frames at the same times, upright, without sound.
@@ -58,9 +73,9 @@ def prepare_file(source: str | Path, target: str | Path, **settings: Any) -> Cli
         status and reason of a source that cannot be used.
     """
     source, target, wish = Path(source), Path(target), Preparation(**settings)
-    kept = _mark_of(target)
+    kept = _mark.read(target, _MARK)
     if kept.get("key") == _key(source, wish):
-        return _facts(target, kept["status"], kept["reason"])
+        return _mark.facts(target, kept["status"], kept["reason"])
     before = decode.probe(source)
     if not before.usable:
         return before
@@ -81,7 +96,7 @@ def prepare_file(source: str | Path, target: str | Path, **settings: Any) -> Cli
                 writer.write(picture_HWC)
         else:
             _copy_frames(source, writer, size)
-    after = _facts(target, before.status, before.reason)
+    after = _mark.facts(target, before.status, before.reason)
     if after.frame_count != before.frame_count:
         target.unlink()
         return failed("unreadable", f"re-encoding gave {after.frame_count} of {before.frame_count} frames")
@@ -92,8 +107,8 @@ def is_prepared(source: str | Path, target: str | Path, wish: Preparation) -> bo
     """Whether `target` was made with these settings from this very source (its name, bytes and time of change)."""
     source, target = Path(source), Path(target)
     if _copies(source, wish):
-        return target.is_file() and _stamp(target)[1:] == _stamp(source)[1:]
-    return _mark_of(target).get("key") == _key(source, wish)
+        return target.is_file() and _mark.stamp(target)[1:] == _mark.stamp(source)[1:]
+    return _mark.read(target, _MARK).get("key") == _key(source, wish)
 
 
 def _copies(source: Path, wish: Preparation) -> bool:
@@ -102,7 +117,7 @@ def _copies(source: Path, wish: Preparation) -> bool:
 
 def _copy_file(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.copy2(source, part)
     part.replace(target)
 
@@ -140,29 +155,5 @@ def _size(size: tuple[int, int] | None) -> Size:
     return Size() if size is None else Size(height=size[0], width=size[1])
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
-    about = path.stat()
-    return path.name, about.st_size, about.st_mtime_ns
-
-
 def _key(source: Path, wish: Preparation) -> str:
-    """Hash of the settings and of what can be told of a source without reading it."""
-    if _refuse.before_opening(source) is not None:
-        return ""
-    stamps = [_stamp(p) for p in (_pictures.files(source) if source.is_dir() else [source])]
-    return hashlib.sha256(json.dumps([stamps, asdict(wish)]).encode()).hexdigest()
-
-
-def _mark_of(target: Path) -> dict[str, Any]:
-    """What a prepared file says of how it was made; empty if it is not there or says nothing."""
-    try:
-        with _read.open_container(target) as container:
-            comment = container.metadata.get("comment", "")
-        return dict(json.loads(comment.removeprefix(_MARK))) if comment.startswith(_MARK) else {}
-    except _read.ERRORS:
-        return {}
-
-
-def _facts(target: Path, status: str, reason: str) -> Clip:
-    facts = decode.probe(target)
-    return replace(facts, status=status, reason=reason) if facts.status == "ok" else facts
+    return _mark.key_of(asdict(wish), _mark.stamps(source))
