@@ -26,7 +26,7 @@ from secondlook.train.settings import TrainSettings
         ({"flip": 2.0}, "2.0: flip is the share"),
         ({"timeout_s": 0.0}, "time allowed for decoding must be positive"),
         ({"optimizer": "sdg"}, "optimizer 'sdg' is not known. Did you mean 'sgd'"),
-        ({"schedule": "step"}, "schedule 'step' is not known"),
+        ({"schedule": "stairs"}, "schedule 'stairs' is not known"),
         ({"precision": "64"}, "precision '64' is not known"),
         ({"crop": "centre"}, "crop 'centre' is not known"),
         ({"init": Path("a"), "weights": "b"}, "cannot start from another run and from a published file"),

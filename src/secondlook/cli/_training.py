@@ -22,7 +22,9 @@ FamilyOption = Annotated[
 ]
 Frames = Annotated[int | None, typer.Option(help="Frames of a clip.", rich_help_panel=CLIP)]
 ClipSize = Annotated[str, typer.Option(help="Pixels of a clip, as HxW: 112x112.", rich_help_panel=CLIP)]
-Modality = Annotated[str | None, typer.Option(help="rgb or luma_difference.", rich_help_panel=CLIP)]
+Modality = Annotated[
+    str | None, typer.Option(help="rgb, luma_difference, or flow (of a flow table).", rich_help_panel=CLIP)
+]
 Fit = Annotated[str | None, typer.Option(help="crop, or squash the whole frame.", rich_help_panel=CLIP)]
 Sampling = Annotated[str | None, typer.Option(help="segments or dense.", rich_help_panel=CLIP)]
 Stride = Annotated[int | None, typer.Option(help="Between frames of a dense clip.", rich_help_panel=CLIP)]
@@ -33,6 +35,10 @@ Flip = Annotated[
 Epochs = Annotated[int, typer.Option(rich_help_panel=OPTIMISER)]
 BatchSize = Annotated[int, typer.Option(help="Clips a step on each device.", rich_help_panel=OPTIMISER)]
 Accumulate = Annotated[int, typer.Option(help="Steps an update.", rich_help_panel=OPTIMISER)]
+EffectiveBatch = Annotated[
+    int,
+    typer.Option(help="Clips an update, by accumulating; 0: as --accumulate says.", min=0, rich_help_panel=OPTIMISER),
+]
 WeightDecay = Annotated[float, typer.Option(rich_help_panel=OPTIMISER)]
 Warmup = Annotated[float, typer.Option(help="Epochs of rising learning rate.", rich_help_panel=OPTIMISER)]
 Precision = Annotated[str, typer.Option(help="32, bf16 or 16.", rich_help_panel=MACHINE)]

@@ -24,6 +24,19 @@ def height_width(text: str) -> tuple[int | None, int | None]:
     return int(match[1]), int(match[2])
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """`40,70` as whole numbers; nothing as none.
+
+    Raises:
+        BadValue: if it is written otherwise.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        if not part.isdecimal():
+            raise BadValue(part, "is no whole number", "Join them by commas: 40,70.")
+    return tuple(int(part) for part in parts)
+
+
 def options(texts: Sequence[str]) -> dict[str, Any]:
     """`["layers=2", "then=concat"]` as `{"layers": 2, "then": "concat"}`: values are JSON where they can be, else text.
 

@@ -11,15 +11,19 @@ from secondlook.cli._say import AsJson, finish
 
 
 def run(
-    room: Annotated[str, typer.Argument(help=f"One of {', '.join(catalog.PLUGIN_ROOMS)}; all when left out.")] = "",
+    room: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(catalog.PLUGIN_ROOMS)}, recipes; all when left out.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List models, heads, datasets, explainers and the rest, one line each.
+    """List models, heads, datasets, explainers, training recipes and the rest, one line each.
 
     Example: `secondlook list models`
     """
-    rooms = [room] if room else list(catalog.PLUGIN_ROOMS)
-    found = {r: catalog.describe(r) for r in rooms}
+    from secondlook.train.recipes import described as recipes
+
+    rooms = [room] if room else [*catalog.PLUGIN_ROOMS, "recipes"]
+    found = {r: recipes() if r == "recipes" else catalog.describe(r) for r in rooms}
     lines = []
     for name, described in found.items():
         width = max((len(n) for n in described), default=0)

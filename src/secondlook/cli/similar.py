@@ -48,9 +48,7 @@ def run(
     if output is not None:
         _draw(found, video_id, neighbours, labels, root or Path(tables.made(table)["root"]), output)
     lines = [f"{n.cosine:.3f}  {labels.names[n.label] if n.label >= 0 else '-'}  {n.video_id}" for n in neighbours]
-    words = "\n".join(
-        [f"most like {video_id} (cosine, given label, video):", *lines, *([str(output)] if output else [])]
-    )
+    lines = [f"most like {video_id} (cosine, given label, video):", *lines, *([str(output)] if output else [])]
     told = {"video_id": video_id, "neighbours": [asdict(n) for n in neighbours], "picture": output}
     finish(told, "\n".join(lines), as_json)
 

@@ -33,6 +33,7 @@ from secondlook.cli._training import (
     ClipSize,
     Crop,
     Devices,
+    EffectiveBatch,
     Epochs,
     FamilyOption,
     Fit,
@@ -53,13 +54,14 @@ from secondlook.cli._training import (
     Weights,
     Workers,
 )
-from secondlook.cli._words import height_width, options
+from secondlook.cli._words import height_width, numbers, options
 
 if TYPE_CHECKING:
     from secondlook.train.loop import TrainResult
 
 
 def run(
+    ctx: typer.Context,
     videos: Annotated[Path, typer.Argument(help="Videos table, from `secondlook index`.")],
     output: RunFolder,
     model: Annotated[
@@ -90,16 +92,38 @@ def run(
         bool, typer.Option("--swap-left-right", help="Mirror left/right labels and swap them.", rich_help_panel=CLIP)
     ] = False,
     jitter: Annotated[float, typer.Option(help="Augmentation: of colour, 0 to 1.", rich_help_panel=CLIP)] = 0.0,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="Settings of a source, where none is given here; `secondlook list recipes`.", rich_help_panel=OPTIMISER
+        ),
+    ] = "",
     epochs: Epochs = 30,
     batch_size: BatchSize = 16,
     accumulate: Accumulate = 1,
-    optimizer: Annotated[str, typer.Option(help="sgd or adamw.", rich_help_panel=OPTIMISER)] = "adamw",
+    effective_batch: EffectiveBatch = 0,
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, adam, adamw, or swats (Adam, later SGD).", rich_help_panel=OPTIMISER)
+    ] = "adamw",
+    switch_tolerance: Annotated[
+        float, typer.Option(help="Of swats: larger switches earlier.", rich_help_panel=OPTIMISER)
+    ] = 1e-9,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate [sgd 0.01, adamw 0.001].", rich_help_panel=OPTIMISER)
+        float | None, typer.Option(help="Peak learning rate [sgd 0.01, others 0.001].", rich_help_panel=OPTIMISER)
     ] = None,
     weight_decay: WeightDecay = 1e-4,
-    schedule: Annotated[str, typer.Option(help="cosine or none.", rich_help_panel=OPTIMISER)] = "cosine",
+    schedule: Annotated[str, typer.Option(help="cosine, step, plateau or none.", rich_help_panel=OPTIMISER)] = "cosine",
+    milestones: Annotated[
+        str, typer.Option(help="Epochs after which step lowers the rate: 40,70.", rich_help_panel=OPTIMISER)
+    ] = "",
+    rate_decay: Annotated[float, typer.Option(help="Of step and plateau.", rich_help_panel=OPTIMISER)] = 0.1,
+    patience: Annotated[int, typer.Option(help="Epochs that plateau waits.", rich_help_panel=OPTIMISER)] = 5,
+    monitor: Annotated[
+        str,
+        typer.Option(help="Which epoch is best, by validation: top1, loss, top1_top3.", rich_help_panel=OPTIMISER),
+    ] = "top1",
     warmup: Warmup = 1.0,
+    warmup_steps: Annotated[int, typer.Option(help="The same in steps.", rich_help_panel=OPTIMISER)] = 0,
     label_smoothing: Annotated[float, typer.Option(rich_help_panel=OPTIMISER)] = 0.0,
     labels: Annotated[
         Path | None,
@@ -139,20 +163,26 @@ def run(
 
     height, width = height_width(size)
     parts = tuple(part.strip() for part in freeze.split(",") if part.strip())
-    settings = TrainSettings(
+    asked: dict[str, Any] = dict(  # noqa: C408 (names as of a call)
         model=model, head=head, head_options=options(head_option), options=options(option), freeze=parts,
         dropout=dropout, init=init, weights=weights or None, frames=frames, height=height, width=width,
-        modality=modality, fit=fit, sampling=sampling, stride=stride, crop=crop, flip=flip,  # type: ignore[arg-type]
+        modality=modality, fit=fit, sampling=sampling, stride=stride, crop=crop, flip=flip,
         swap_left_right=swap_left_right, jitter=jitter, epochs=epochs, batch_size=batch_size, accumulate=accumulate,
-        optimizer=optimizer, learning_rate=lr, weight_decay=weight_decay, schedule=schedule,  # type: ignore[arg-type]
-        warmup_epochs=warmup, label_smoothing=label_smoothing, precision=precision,  # type: ignore[arg-type]
+        optimizer=optimizer, switch_tolerance=switch_tolerance, learning_rate=lr, weight_decay=weight_decay,
+        schedule=schedule, milestones=numbers(milestones), rate_decay=rate_decay, patience=patience, monitor=monitor,
+        warmup_epochs=warmup, warmup_steps=warmup_steps, label_smoothing=label_smoothing, precision=precision,
         devices=devices, workers=workers, timeout_s=timeout, root=root, seed=seed,
-        teacher=teacher, teacher_videos=teacher_videos, distillation=distillation,  # type: ignore[arg-type]
+        teacher=teacher, teacher_videos=teacher_videos, distillation=distillation,
         distillation_weight=distillation_weight, distillation_reduction=distillation_reduction,
         distillation_adapter=distillation_adapter, temperature=temperature, embeddings=embeddings,
         embedding_weight=embedding_weight, soft_targets=soft_targets,
         cache=None if no_cache else cache or output.parent / ".frame-cache",
     )  # fmt: skip
+    if recipe:
+        asked |= _of_recipe(ctx, recipe, asked)
+    if effective_batch:
+        asked["accumulate"] = -(-effective_batch // (asked["batch_size"] * devices))
+    settings = TrainSettings(**asked)
     table = tables.read(tables.VIDEOS, videos)
     reassessed = tables.read(tables.LABELS, labels) if labels else None
     start = local(weights) if weights else None
@@ -168,6 +198,19 @@ def run(
             raise
     if not of_further_device():
         finish(asdict(done), _words(done, model), as_json, done.unreadable)
+
+
+def _of_recipe(ctx: typer.Context, name: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe says of settings that were not given on the command line."""
+    from secondlook.predict.weights import find_card
+    from secondlook.train.recipes import recipe
+
+    options = {"learning_rate": "lr", "warmup_epochs": "warmup"}
+    given = {param for param in ctx.params if getattr(ctx.get_parameter_source(param), "name", "") == "COMMANDLINE"}
+    modality = asked["modality"] or find_card(asked["model"]).clip.modality
+    batch_size = asked["batch_size"] if "batch_size" in given else None
+    found = recipe(name, asked["model"], asked["head"], modality, batch_size)
+    return {name: value for name, value in found.items() if options.get(name, name) not in given}
 
 
 def _words(done: TrainResult, model: str) -> str:

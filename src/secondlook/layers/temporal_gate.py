@@ -8,7 +8,7 @@ unless asked for: `when="evaluation"` (no gate in training) and `warmup_steps` (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -68,6 +68,15 @@ class TemporalGate(nn.Module):
         self._seen = 0
 
     @property
+    def counts(self) -> tuple[int, int]:
+        """Clips since the last `reset` for which the active gate was open, and all of them."""
+        return int(self._opened), self._seen
+
+    def restore(self, counts: tuple[int, int]) -> None:
+        """Goes on counting from what `counts` gave."""
+        self._opened, self._seen = counts
+
+    @property
     def open_rate(self) -> float:
         """Share of the clips since the last `reset` for which the active gate was open; not a number before any."""
         return float(self._opened) / self._seen if self._seen else float("nan")
@@ -112,6 +121,18 @@ def gate_statistics(network: nn.Module) -> dict[str, float]:
     A gate that was never active has the rate "not a number". See `TemporalGate.open_rate`.
     """
     return {name: gate.open_rate for name, gate in _gates(network)}
+
+
+def gate_counts(network: nn.Module) -> dict[str, tuple[int, int]]:
+    """`TemporalGate.counts` of every gate, by name; `restore_gate_counts` takes them back."""
+    return {name: gate.counts for name, gate in _gates(network)}
+
+
+def restore_gate_counts(network: nn.Module, counts: Mapping[str, tuple[int, int]]) -> None:
+    """Every gate goes on counting from where it stood when `gate_counts` was called."""
+    for name, gate in _gates(network):
+        if name in counts:
+            gate.restore(counts[name])
 
 
 def reset_gate_statistics(network: nn.Module) -> None:

@@ -31,7 +31,8 @@ from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.predict.loader import fingerprint
 from secondlook.predict.weights import read_json, save_weights, write_json
-from secondlook.train.settings import FREE, TrainSettings
+from secondlook.train.optim import MONITORED
+from secondlook.train.settings import FREE, Monitor, TrainSettings
 
 _OURS = (
     "settings.json", "card.json", "labels.json", "split.json", "curves.csv", "unreadable.csv", "best.safetensors",
@@ -48,7 +49,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The checkpoint that a run goes on from; there is none before the first epoch has ended."""
+        """The checkpoint that a run goes on from: of the end of an epoch, or of a step within one."""
         return self.path / "checkpoints" / "last.ckpt"
 
     def epochs_done(self) -> int:
@@ -57,15 +58,35 @@ class RunFolder:
         Raises:
             BadValue: if it cannot be read.
         """
+        return self.position()[0]
+
+    def position(self) -> tuple[int, int, int]:
+        """Complete epochs in the last checkpoint, batches of the next one that are done, and on how many devices.
+
+        Raises:
+            BadValue: if it cannot be read.
+        """
         if not self.last.is_file():
-            return 0
+            return 0, 0, 0
         try:
             about = torch.load(self.last, map_location="cpu", weights_only=True, mmap=True)["secondlook"]
         except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
             what = (str(error) or type(error).__name__).splitlines()[0]
             raise BadValue(str(self.last), f"is no checkpoint that can be continued ({what})",
                            "Start over with --restart.") from None  # fmt: skip
-        return int(about["epochs_done"])
+        return int(about["epochs_done"]), int(about.get("batches_done", 0)), int(about.get("devices", 0))
+
+    def start(self, devices: int) -> tuple[int, int]:
+        """Epoch and batch that the run goes on with.
+
+        Raises:
+            BadValue: if it stopped within an epoch and the number of devices is another one now.
+        """
+        epochs, batches, before = self.position()
+        if batches and before != devices:
+            raise BadValue(devices, f"the run stopped within an epoch on {before} devices in all",
+                           "Give as many until the end of the epoch, or --restart.")  # fmt: skip
+        return epochs, batches
 
     def open(
         self,
@@ -163,14 +184,27 @@ def _is_first_process() -> bool:
 class Checkpoints(Checkpoint):
     """Writes the last and the best checkpoint and their weights at the end of every epoch.
 
-    Best is the highest validation top-1, of equals the lowest validation loss, of equals the earliest; without
-    validation the last. `last.ckpt` is written last of all files: whatever a crash leaves behind, a run goes on from
-    an epoch of which everything is there. Differs from Lightning's `ModelCheckpoint` in that order, in breaking ties,
-    and in keeping no absolute path, so that a run folder can be moved.
+    Best is the highest validation top-1 (or mean of top-1 and top-3, or lowest loss, as `monitor` says), of equals the
+    lowest validation loss, of equals the earliest; without validation the last. `last.ckpt` is written last of all
+    files: whatever a crash leaves behind, a run goes on from an epoch of which everything is there. Differs from
+    Lightning's `ModelCheckpoint` in that order, in breaking ties, and in keeping no absolute path, so that a run folder
+    can be moved.
+
+    Within an epoch only `last.ckpt` is written, when the weights have just moved: every `every` steps, and when
+    `stopping` is set. The last batch of an epoch writes none, for the end of the epoch does.
+
+    Args:
+        run: its folder.
+        monitor: says which epoch is the best.
+        every: optimiser steps from one checkpoint within an epoch to the next; 0 for none.
     """
 
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
+    def __init__(self, run: RunFolder, monitor: Monitor = "top1", every: int = 0) -> None:
+        self.run, self.monitor, self.every = run, monitor, every
+        self.stopping = False
+        """Set from outside: write a checkpoint as soon as that is possible, and raise KeyboardInterrupt."""
+        self.in_batches = False
+        """Whether training batches are being worked on, so that `stopping` will be seen soon."""
         self.best: tuple[float, float] | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -181,12 +215,37 @@ class Checkpoints(Checkpoint):
         """Takes back what `state_dict` gave."""
         self.best = tuple(state_dict["best"]) if state_dict["best"] else None
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """From here on a stop waits for the end of the step."""
+        self.in_batches = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes a checkpoint within the epoch if it is time, and stops if that was asked for."""
+        done = batch_idx + 1
+        if done >= trainer.num_training_batches:
+            self.in_batches = False
+        elif done % trainer.accumulate_grad_batches:
+            return
+        elif self.stopping or (self.every and trainer.global_step % self.every == 0):
+            module: Any = pl_module
+            module.batches_done = done
+            part = self.run.last.with_suffix(".part")
+            trainer.save_checkpoint(part)
+            if trainer.is_global_zero:
+                part.replace(self.run.last)
+            module.batches_done = 0
+        if self.stopping:
+            raise KeyboardInterrupt
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes what this epoch led to."""
         metrics = trainer.callback_metrics
         score = None
-        if "val_top1" in metrics:
-            score = float(metrics["val_top1"]), -float(metrics["val_loss"])
+        name, mode = MONITORED[self.monitor]
+        if name in metrics:
+            score = float(metrics[name]) * (1 if mode == "max" else -1), -float(metrics["val_loss"])
         is_best = score is None or self.best is None or score > self.best
         if is_best:
             self.best = score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from secondlook.train.losses import LabelSets
 from secondlook.train.paired import PairedClips
 from secondlook.train.settings import TrainSettings
 from secondlook.video.augment import Augment
+from secondlook.video.multigrid import Grid
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class Batches(Sampler[list[Key]]):
         self.rows, self.shuffle, self.seed, self.rank, self.world = rows, shuffle, seed, rank, world
         self.batches = min(-(-rows // (batch_size * world)), rows // world)
         self.epoch = 0
+        self.start = (0, 0)
+        """Epoch and batch with which a resumed run goes on: the batches of that epoch before it are left out."""
 
     @property
     def sampler(self) -> Batches:
@@ -147,8 +150,16 @@ class Batches(Sampler[list[Key]]):
         order_N: NDArray[np.int64] = np.arange(self.rows)
         if self.shuffle:
             np.random.default_rng((self.seed, epoch)).shuffle(order_N)
-        for batch in np.array_split(order_N, self.batches * self.world)[self.rank :: self.world]:
-            yield [Key(index, epoch) for index in batch.tolist()]
+        done = self.start[1] if epoch == self.start[0] else 0
+        for number, rows in enumerate(self._cut(order_N)):
+            if number >= done:
+                yield self._keys(epoch, number, rows)
+
+    def _cut(self, order_N: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        yield from np.array_split(order_N, self.batches * self.world)[self.rank :: self.world]
+
+    def _keys(self, epoch: int, batch: int, rows: NDArray[np.int64]) -> list[Key]:
+        return [Key(row, epoch) for row in rows.tolist()]
 
 
 class ClipData(LightningDataModule):
@@ -167,6 +178,10 @@ class ClipData(LightningDataModule):
     ) -> None:
         super().__init__()
         self.rows, self.settings = rows, settings
+        self.multigrid: Sequence[Grid] = ()
+        """Shapes of the training batches, where they are not all alike (`multigrid.multigrid_of`)."""
+        self.start = (0, 0)
+        """Epoch and batch that a resumed run goes on with."""
         augment = Augment.for_labels(
             labels,
             crop=settings.crop if settings.crop != "auto" else "multi_scale" if spec.fit == "crop" else "zoom",
@@ -211,14 +226,17 @@ class ClipData(LightningDataModule):
 
     def batches(self, split: str, rank: int = 0, world: int = 1) -> Batches:
         """The batches of one device."""
-        return Batches(
-            len(self.rows.train if split == "train" else self.rows.val),
-            self.settings.batch_size,
-            shuffle=split == "train",
-            seed=self.settings.seed,
-            rank=rank,
-            world=world,
-        )
+        rows, seed = len(self.rows.train if split == "train" else self.rows.val), self.settings.seed
+        if split == "train" and self.multigrid:
+            from secondlook.train.multigrid import MultigridBatches
+
+            batches: Batches = MultigridBatches(rows, self.multigrid, seed=seed, rank=rank, world=world)
+        else:
+            size = self.settings.batch_size
+            batches = Batches(rows, size, shuffle=split == "train", seed=seed, rank=rank, world=world)
+        if split == "train":
+            batches.start = self.start
+        return batches
 
     def close(self) -> None:
         """Ends the decoding children of this process."""

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from secondlook.predict.weights import quick_on_cpu
-from secondlook.train.checkpoint import RunFolder
+from secondlook.train.checkpoint import Checkpoints, RunFolder
 from secondlook.train.data import ClipData
 from secondlook.train.module import Recogniser
 from secondlook.train.settings import TrainSettings
@@ -29,9 +29,8 @@ def fit(
     folder: RunFolder,
     settings: TrainSettings,
     callbacks: list[Callback],
-    resume: bool,
 ) -> None:
-    """Trains a module on the data of a run folder, and closes the data.
+    """Trains a module on the data of a run folder, from its last checkpoint if it has one, and closes the data.
 
     Args:
         module: what is trained; its network is laid out for a CPU where it runs on one.
@@ -39,9 +38,9 @@ def fit(
         folder: where checkpoints and curves go.
         settings: of the training.
         callbacks: for the Trainer.
-        resume: go on from the folder's last checkpoint.
 
     Raises:
+        BadValue: if the run stopped within an epoch and the number of devices is another one now.
         KeyboardInterrupt: after a ctrl-C, when everything is written.
     """
     with _quiet(), torch.random.fork_rng(devices=[]), _deterministic_cudnn():
@@ -49,7 +48,8 @@ def fit(
         if trainer.strategy.root_device.type == "cpu":
             quick_on_cpu(module)
         try:
-            _fit(trainer, module, data, folder.last if resume else None)
+            data.start = folder.start(trainer.world_size)
+            _fit(trainer, module, data, folder.last if folder.last.is_file() else None)
         finally:
             data.close()
 
@@ -58,6 +58,7 @@ def _trainer(folder: RunFolder, settings: TrainSettings, callbacks: list[Callbac
     return Trainer(
         accelerator="auto",
         devices=settings.devices,
+        num_nodes=settings.nodes,
         precision=_PRECISION[settings.precision],  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
@@ -77,6 +78,8 @@ def _fit(trainer: Trainer, module: Recogniser, data: ClipData, checkpoint: Path 
     """`Trainer.fit`, but a ctrl-C is a KeyboardInterrupt as everywhere, and ctrl-C still works afterwards."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
+    if in_main_thread and trainer.world_size == 1 and handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: _interrupt(trainer))
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
@@ -85,6 +88,18 @@ def _fit(trainer: Trainer, module: Recogniser, data: ClipData, checkpoint: Path 
     finally:
         if in_main_thread:
             signal.signal(signal.SIGINT, handler)
+
+
+def _interrupt(trainer: Trainer) -> None:
+    """The first ctrl-C within training batches lets the step end, which is then written; any other one stops at once.
+
+    With several devices it stops at once, too: they would not all see it in the same step.
+    """
+    for checkpoints in trainer.checkpoint_callbacks:
+        if isinstance(checkpoints, Checkpoints) and checkpoints.in_batches and not checkpoints.stopping:
+            checkpoints.stopping = True
+            return
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -99,6 +114,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # A table without split val has no validation batches; the notes say so.
         warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero.*")
+        # Batches that are done are left out by `data.Batches`.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended.*")
         # Lightning still uses a name of torch's that will go.
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         try:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from torch import nn
 
 from secondlook.errors import UnknownName
+from secondlook.layers.class_regularisation import modules_beside_class_regularisation
 
 BACKBONE = "backbone"
 """Everything but the head."""
+BESIDE = "beside-class-regularisation"
+"""Everything but the modules of Class Regularisation."""
 
 
 def freeze(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, ...]:
@@ -20,21 +23,26 @@ def freeze(network: nn.Module, names: Sequence[str]) -> tuple[nn.Module, ...]:
 
     Args:
         network: from `models/`.
-        names: such as `stem`, `layer1`, `layer2.0`; or `backbone`, all but the head.
+        names: such as `stem`, `layer1`, `layer2.0`; or `backbone`, all but the head; or `beside-class-regularisation`.
 
     Raises:
         UnknownName: if there is no such module; names the nearest.
+        BadValue: if all but Class Regularisation is to be frozen, and there is none.
     """
     known = {name: module for name, module in network.named_modules() if name}
     frozen: list[nn.Module] = []
     for name in names:
         if name == BACKBONE:
             frozen += [module for child, module in network.named_children() if child != "head"]
+        elif name == BESIDE:
+            frozen += [network.get_submodule(part) for part in modules_beside_class_regularisation(network)]
         elif name in known:
             frozen.append(known[name])
         else:
             top = [child for child in known if child.count(".") < 2]
-            raise UnknownName("part to freeze", name, (BACKBONE, *top), "`secondlook show models` lists the stages.")
+            raise UnknownName(
+                "part to freeze", name, (BACKBONE, BESIDE, *top), "`secondlook show models` lists the stages."
+            )
     for module in frozen:
         module.requires_grad_(False)
     return tuple(frozen)

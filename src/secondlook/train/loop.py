@@ -19,6 +19,7 @@ from secondlook.train.data import ClipData, choose_rows
 from secondlook.train.fit import fit
 from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
+from secondlook.train.multigrid import multigrid_of
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
 from secondlook.train.start import card_of, start_model
@@ -86,11 +87,15 @@ def train(
     helpers = helpers_of(settings, labels)
     card = helpers.card(card_of(settings))
     data = ClipData(videos, rows, card.clip, labels, settings)
-    batches = len(data.batches("train", world=settings.devices))
+    if settings.multigrid != "none":
+        data.multigrid = multigrid_of(len(rows.train), card, len(labels), settings)
+    batches = len(data.batches("train", world=settings.devices * settings.nodes))
     model, notes = start_model(card, labels, settings, reassessed is not None and not settings.soft_targets)
     objective, more = objective_of(settings, model, card, labels, data, helpers, reassessed)
     notes = (*notes, *more, *rows.notes, *data.notes)
     if not len(rows.val):
+        if settings.schedule == "plateau":
+            raise BadValue("plateau", "needs validation, and there is no split val", "Take --schedule cosine or step.")
         notes = (*notes, "there is no split val: the best weights are the last ones")
     done = folder.open(videos, settings, card, labels, {**(inputs or {}), **helpers.inputs}, restart)
     unreadable = Unreadable(folder.path / "unreadable.csv", rows.unusable, rows.train, rows.val)
@@ -102,20 +107,28 @@ def train(
         {"card": card.to_dict(), "labels": labels.to_dict(), "settings": settings.to_dict()},
         objective,
     )
+    module.batch_rates = [grid.rate for grid in data.multigrid]
     watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
     if settings.freeze:
         training, total = trainable(model)
         notes = (*notes, f"{training:,} of {total:,} parameters are trained; frozen: {', '.join(settings.freeze)}")
+    checkpoints = Checkpoints(folder, settings.monitor, settings.checkpoint_steps)
     began_s = time.perf_counter()
     if done < settings.epochs:
-        fit(module, data, folder, settings, [curves, unreadable, *watch, *callbacks, Checkpoints(folder)], done > 0)
+        fit(
+            module,
+            data,
+            folder,
+            settings,
+            [curves, unreadable, *watch, *callbacks, checkpoints],
+        )
     clips = (settings.epochs - done) * len(rows.train)
     rows_of_curves = read_curves(curves.path)
     return TrainResult(
         run=folder.path,
         epochs=settings.epochs,
         resumed=done,
-        best=_best(rows_of_curves),
+        best=_best(rows_of_curves, settings.monitor),
         last=rows_of_curves[-1],
         train_videos=len(rows.train),
         val_videos=len(rows.val),
@@ -125,8 +138,14 @@ def train(
     )
 
 
-def _best(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+def _best(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float]:
     """The row whose weights are the best: see `Checkpoints`."""
     if not rows or math.isnan(rows[-1]["val_top1"]):
         return rows[-1] if rows else {}
-    return max(rows, key=lambda row: (row["val_top1"], -row["val_loss"], -row["epoch"]))
+
+    def score(row: Mapping[str, float]) -> float:
+        if monitor == "loss":
+            return -row["val_loss"]
+        return row["val_top1"] if monitor == "top1" else row["val_top1"] + row["val_top3"]
+
+    return max(rows, key=lambda row: (score(row), -row["val_loss"], -row["epoch"]))

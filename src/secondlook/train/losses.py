@@ -40,6 +40,12 @@ def is_correct(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
     return target_BK.gather(1, logits_BK.argmax(1, keepdim=True)).squeeze(1)
 
 
+def is_among(logits_BK: Tensor, target_BK: Tensor, k: int) -> Tensor:
+    """Whether one of the k highest logits (all where K is less) is a label of the clip, 0 or 1. Gives `correct_B`."""
+    best_Bk = logits_BK.topk(min(k, logits_BK.shape[1]), dim=1).indices
+    return target_BK.gather(1, best_Bk).amax(1)
+
+
 def rare_class_bias(num_classes: int) -> float:
     """The bias at which a sigmoid says `1 / K`, `-log(K - 1)`: training on sets starts there instead of at 1/2.
 

@@ -169,12 +169,14 @@ def pretrain(
     family, _, variant = settings.model.partition(":")
     if family != "videomae":
         raise BadValue(settings.model, "only VideoMAE is pre-trained by masking", "Give --model videomae:base.")
+    if settings.multigrid != "none":
+        raise BadValue(settings.multigrid, "pre-training masks clips of one shape", "Leave multigrid out.")
     if settings.head:
         raise BadValue(settings.head, "pre-training has no head", "Give --head to `secondlook train --init`.")
     folder, card = RunFolder(Path(run)), card_of(settings)
     rows = _rows(videos)
     data = ClipData(videos, rows, card.clip, NO_LABELS, settings)
-    batches = len(data.batches("train", world=settings.devices))
+    batches = len(data.batches("train", world=settings.devices * settings.nodes))
     model, notes = start_model(card, NO_LABELS, settings, False)
     assert isinstance(model, VideoMAE)
     clip = card.clip
@@ -194,7 +196,8 @@ def pretrain(
     watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
     began_s = time.perf_counter()
     if done < settings.epochs:
-        fit(module, data, folder, settings, [curves, unreadable, *watch, picture, Checkpoints(folder)], done > 0)
+        checkpoints = Checkpoints(folder, every=settings.checkpoint_steps)
+        fit(module, data, folder, settings, [curves, unreadable, *watch, picture, checkpoints])
     clips = (settings.epochs - done) * len(rows.train)
     return PretrainResult(
         run=folder.path,

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 
 from secondlook.train.settings import TrainSettings
+from secondlook.train.swats import Swats
+
+MONITORED: Mapping[str, tuple[str, str]] = {
+    "top1": ("val_top1", "max"),
+    "loss": ("val_loss", "min"),
+    "top1_top3": ("val_top1_top3", "max"),
+}
+"""By what epochs are compared: the name it is logged under, and which way is better."""
 
 
 def optimisation(model: nn.Module, settings: TrainSettings, steps_per_epoch: int) -> Any:
-    """The optimiser of a training and its schedule in steps: what `configure_optimizers` gives.
+    """The optimiser of a training and its schedules: what `configure_optimizers` gives.
 
     Args:
         model: whose parameters that require a gradient are trained; see `parameter_groups`.
@@ -22,13 +33,39 @@ def optimisation(model: nn.Module, settings: TrainSettings, steps_per_epoch: int
     """
     rate = settings.peak_learning_rate
     groups = parameter_groups(model, rate, settings.weight_decay)
-    optimizer: torch.optim.Optimizer
+    optimizer = optimiser(groups, settings)
+    warmup = warmup_steps(settings, steps_per_epoch)
+    if settings.schedule != "plateau":
+        factor = LambdaLR(optimizer, lambda step: rate_factor(settings, step, steps_per_epoch))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+    schedules: list[dict[str, Any]] = []
+    if warmup > 1:
+        rising = LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1)
+        schedules.append({"scheduler": rising, "interval": "step"})
+    name, mode = MONITORED[settings.monitor]
+    falling = ReduceLROnPlateau(optimizer, mode, settings.rate_decay, settings.patience, threshold=0.0)  # type: ignore[arg-type]
+    # Lightning would step it after the checkpoint is written, and a resumed run would miss it: the module does it.
+    schedules.append({"scheduler": falling, "interval": "epoch", "monitor": name, "frequency": sys.maxsize})
+    return [optimizer], schedules
+
+
+def step_plateau(trainer: Trainer) -> None:
+    """Tells a schedule that waits for a plateau what the epoch that ends has come to."""
+    for schedule in trainer.lr_scheduler_configs:
+        if schedule.reduce_on_plateau and schedule.monitor in trainer.callback_metrics:
+            schedule.scheduler.step(float(trainer.callback_metrics[schedule.monitor]))
+
+
+def optimiser(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimiser by name: `sgd` has momentum 0.9; `adam` adds weight decay to the gradient, `adamw` does not."""
+    rate = settings.peak_learning_rate
     if settings.optimizer == "sgd":
-        optimizer = torch.optim.SGD(groups, lr=rate, momentum=0.9)
-    else:
-        optimizer = torch.optim.AdamW(groups, lr=rate)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(settings, step, steps_per_epoch))
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate)
+    if settings.optimizer == "swats":
+        return Swats(groups, lr=rate, tolerance=settings.switch_tolerance)
+    return torch.optim.AdamW(groups, lr=rate)
 
 
 def parameter_groups(model: nn.Module, rate: float, weight_decay: float) -> list[dict[str, Any]]:
@@ -49,15 +86,23 @@ def parameter_groups(model: nn.Module, rate: float, weight_decay: float) -> list
     ]
 
 
+def warmup_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
+    """W, optimiser steps of rising learning rate."""
+    return settings.warmup_steps or round(settings.warmup_epochs * steps_per_epoch)
+
+
 def rate_factor(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:
     """Part of the peak learning rate in a step: `(s + 1) / W` while warming up for W steps, then the schedule.
 
-    Cosine: `(1 + cos(pi (s - W) / (S - W))) / 2` of S steps in all.
+    * cosine: `(1 + cos(pi (s - W) / (S - W))) / 2` of S steps in all.
+    * step: `decay^n` after n of the milestones, each the number of epochs that were trained before.
     """
-    warmup = round(settings.warmup_epochs * steps_per_epoch)
+    warmup = warmup_steps(settings, steps_per_epoch)
     total = settings.epochs * steps_per_epoch
     if step < warmup:
         return (step + 1) / warmup
-    if settings.schedule == "none" or total <= warmup:
+    if settings.schedule == "step":
+        return settings.rate_decay ** sum(step >= epoch * steps_per_epoch for epoch in settings.milestones)
+    if settings.schedule != "cosine" or total <= warmup:
         return 1.0
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))

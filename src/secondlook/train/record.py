@@ -14,10 +14,15 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from secondlook.errors import BadValue
+from secondlook.layers.temporal_gate import gate_statistics
 from secondlook.predict.loader import Batch
 
-CURVES = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "learning_rate")
-"""Columns of curves.csv: no clock, so that a repeated run writes the same bytes. Empty cells: no validation."""
+CURVES = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top3", "val_top5", "learning_rate")
+"""First columns of curves.csv: no clock, so that a repeated run writes the same bytes. Empty cells: no validation.
+
+Further ones are the parts of a loss that has several (`train_<part>`), and `open_rate`, the mean of the temporal gates.
+"""
+_NO_COLUMN = ("val_top1_top3",)
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
@@ -47,20 +52,37 @@ class Curves(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds this epoch."""
-        metrics: Mapping[str, Any] = {**trainer.callback_metrics, "learning_rate": pl_module.learning_rate}
+        metrics: dict[str, Any] = {**trainer.callback_metrics, "learning_rate": pl_module.learning_rate}
+        metrics |= _gates(trainer, pl_module)
         loss = float(metrics.get("train_loss", 0.0))
         if not math.isfinite(loss):
             raise BadValue(loss, f"the loss of epoch {trainer.current_epoch + 1} is no number any more",
                            "Give a lower --lr, a longer --warmup, or --precision 32.")  # fmt: skip
-        numbers = {name: f"{float(metrics[name]):.9g}" if name in metrics else "" for name in CURVES[1:]}
+        further = sorted(metrics.keys() - {*CURVES, *_NO_COLUMN})
+        names = [*CURVES[1:], *further]
+        numbers = {name: f"{float(metrics[name]):.9g}" if name in metrics else "" for name in names}
         self.rows.append({"epoch": str(trainer.current_epoch + 1), **numbers})
         if trainer.is_global_zero:
             part = self.path.with_name(self.path.name + ".part")
             with part.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, CURVES, lineterminator="\n")
+                columns = list(dict.fromkeys(name for row in self.rows for name in row))
+                writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(self.rows)
             part.replace(self.path)
+
+
+def _gates(trainer: Trainer, module: LightningModule) -> dict[str, float]:
+    """Mean open rate of the temporal gates, if there are any; that of each goes to TensorBoard."""
+    network = module.get_submodule("model")
+    rates = getattr(module, "open_rates", {}) or gate_statistics(network)
+    rates = {name: rate for name, rate in rates.items() if math.isfinite(rate)}
+    if not rates:
+        return {}
+    if trainer.logger is not None:
+        named = {f"open_rate/{name}": rate for name, rate in rates.items()}
+        trainer.logger.log_metrics(named, step=trainer.current_epoch)
+    return {"open_rate": sum(rates.values()) / len(rates)}
 
 
 class Unreadable(Callback):

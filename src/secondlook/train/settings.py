@@ -8,16 +8,29 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from secondlook.errors import BadValue, UnknownName
+from secondlook.video.multigrid import Multigrid
 
-Optimizer = Literal["sgd", "adamw"]
-Schedule = Literal["cosine", "none"]
+Optimizer = Literal["sgd", "adam", "adamw", "swats"]
+Schedule = Literal["cosine", "step", "plateau", "none"]
+Monitor = Literal["top1", "loss", "top1_top3"]
 Precision = Literal["32", "bf16", "16"]
 Distillation = Literal["none", "bert", "mars", "mers", "hinton"]
 Crop = Literal["auto", "none", "random", "multi_scale", "zoom"]
 
-DEFAULT_LEARNING_RATE: Mapping[str, float] = {"sgd": 0.01, "adamw": 0.001}
+DEFAULT_LEARNING_RATE: Mapping[str, float] = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001, "swats": 0.001}
 
-FREE = ("devices", "workers", "cache", "timeout_s", "root", "teacher", "teacher_videos", "embeddings")
+FREE = (
+    "devices",
+    "nodes",
+    "checkpoint_steps",
+    "workers",
+    "cache",
+    "timeout_s",
+    "root",
+    "teacher",
+    "teacher_videos",
+    "embeddings",
+)
 """Settings that say how the work is done, not what comes out: a run may be continued with others."""
 
 
@@ -46,15 +59,28 @@ class TrainSettings:
     accumulate: int = 1
     """Steps whose gradients are summed up before the weights move."""
     optimizer: Optimizer = "adamw"
-    """`sgd` has momentum 0.9."""
+    """`sgd` has momentum 0.9; `swats` is Adam that becomes SGD."""
+    switch_tolerance: float = 1e-9
+    """When `swats` switches: a larger one, earlier."""
     learning_rate: float | None = None
-    """At its peak; None: 0.01 for sgd, 0.001 for adamw."""
+    """At its peak; None: 0.01 for sgd, 0.001 for the others."""
     weight_decay: float = 1e-4
     """Of weight matrices and kernels; biases and the scales of normalisations are left alone."""
     schedule: Schedule = "cosine"
-    """`cosine`: down to 0 along half a cosine. `none`: stays."""
+    """`cosine`: down to 0 along half a cosine. `step`: times `rate_decay` at each milestone. `plateau`: times
+    `rate_decay` when the monitored number was no better than its best for more than `patience` epochs. `none`: stays
+    as it is."""
+    milestones: tuple[int, ...] = ()
+    """Epochs after which `step` lowers the learning rate."""
+    rate_decay: float = 0.1
+    patience: int = 5
+    monitor: Monitor = "top1"
+    """What says which epoch is the best, and when there is a plateau: validation `top1`, `loss`, or the mean of top-1
+    and top-3."""
     warmup_epochs: float = 1.0
     """The learning rate rises from near 0 in a straight line over this many epochs."""
+    warmup_steps: int = 0
+    """The same in steps; where it is not 0 it is what holds."""
     label_smoothing: float = 0.0
     dropout: float | None = None
     """Share of features dropped before the classifier; None: as the model's card says."""
@@ -76,8 +102,15 @@ class TrainSettings:
     """Mirror clips of labels that differ only in the words left and right, and swap the label."""
     jitter: float = 0.0
     """Augmentation: strength of the changes of colour, the same for all frames of a clip."""
+    multigrid: Multigrid = "none"
+    """Batches of fewer frames and pixels and as many more clips (`video.multigrid`): `long` within an epoch, `short`
+    from step to step, or `both`."""
+    checkpoint_steps: int = 0
+    """Optimiser steps from one checkpoint within an epoch to the next; 0: at the end of epochs, and on ctrl-C."""
     precision: Precision = "32"
     devices: int = 1
+    nodes: int = 1
+    """Machines with so many devices each."""
     workers: int = 2
     """Processes that read videos, for each device; 0 reads in this one."""
     cache: Path | None = None
@@ -113,10 +146,11 @@ class TrainSettings:
     """Learn the share of votes of each label of a labels table, instead of its sets."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "devices"):
+        for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise BadValue(getattr(self, name), f"{_words(name)} must be at least 1")
-        for name in ("weight_decay", "warmup_epochs", "jitter", "workers", "seed", "embedding_weight"):
+        for name in ("weight_decay", "warmup_epochs", "warmup_steps", "patience", "checkpoint_steps", "jitter", "workers", "seed",
+                     "embedding_weight"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise BadValue(getattr(self, name), f"{_words(name)} must not be negative")
         for name in ("label_smoothing", "dropout"):
@@ -128,7 +162,8 @@ class TrainSettings:
             raise BadValue(self.learning_rate, "learning rate must be positive")
         if not self.timeout_s > 0:
             raise BadValue(self.timeout_s, "the time allowed for decoding must be positive", "Give it in seconds.")
-        words = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "crop": Crop,
+        self._check_schedule()
+        words = {"optimizer": Optimizer, "schedule": Schedule, "monitor": Monitor, "precision": Precision, "crop": Crop, "multigrid": Multigrid,
                  "distillation": Distillation}  # fmt: skip
         for name, kind in words.items():
             if getattr(self, name) not in get_args(kind):
@@ -136,6 +171,17 @@ class TrainSettings:
         if self.init is not None and self.weights:
             raise BadValue(str(self.init), "a run cannot start from another run and from a published file", "Drop one.")
         self._check_teacher()
+
+    def _check_schedule(self) -> None:
+        if not 0 < self.rate_decay < 1:
+            raise BadValue(self.rate_decay, "rate decay must lie in (0, 1)", "The usual is 0.1.")
+        if not self.switch_tolerance > 0:
+            raise BadValue(self.switch_tolerance, "switch tolerance must be positive")
+        if list(self.milestones) != sorted(set(self.milestones)) or any(epoch < 1 for epoch in self.milestones):
+            raise BadValue(list(self.milestones), "milestones are epochs from 1 on, each later than the one before")
+        if (self.schedule == "step") != bool(self.milestones):
+            raise BadValue(self.schedule, "the schedule step and milestones come together",
+                           "Give --schedule step --milestones 40,70.")  # fmt: skip
 
     def _check_teacher(self) -> None:
         if (self.teacher is not None) != (self.distillation != "none"):
@@ -148,6 +194,8 @@ class TrainSettings:
             raise BadValue(self.distillation_weight, "the distillation weight must be positive")
         if not self.temperature > 0:
             raise BadValue(self.temperature, "temperature must be positive")
+        if self.teacher is not None and self.multigrid != "none":
+            raise BadValue(self.multigrid, "multigrid does not shrink a teacher's clips", "Leave --multigrid out.")
         if self.soft_targets and (self.label_smoothing or self.swap_left_right):
             raise BadValue("soft_targets", "are neither smoothed nor swapped", "Leave the other out.")
 
@@ -164,7 +212,10 @@ class TrainSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `from_dict` reads it back."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()} | {"freeze": [*self.freeze]}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()} | {
+            "freeze": [*self.freeze],
+            "milestones": [*self.milestones],
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainSettings:
@@ -182,7 +233,8 @@ class TrainSettings:
             for k in ("cache", "root", "init", "teacher", "teacher_videos", "embeddings")
             if data.get(k) is not None
         }
-        return cls(**{**data, **paths, "freeze": tuple(data.get("freeze", ()))})
+        return cls(**{**data, **paths, "freeze": tuple(data.get("freeze", ())),
+                      "milestones": tuple(data.get("milestones", ()))})  # fmt: skip
 
 
 def _words(name: str) -> str:
