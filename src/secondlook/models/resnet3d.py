@@ -3,7 +3,8 @@
 Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?", CVPR 2018; Tran et al., "A
 Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018 (R3D). Departs from Hara and follows Tran
 and torchvision's `r3d_18` and `mc3_18`: a 3 x 7 x 7 stem with stride (1, 2, 2) and no max-pool. 10 and 34 are the same
-network with one block a stage (Hara's depth 10) and with 3, 4, 6, 3 blocks (Hara's and Tran's depth 34).
+network with one block a stage (Hara's depth 10) and with 3, 4, 6, 3 blocks (Hara's and Tran's depth 34). With
+`multi_temporal`, 3 x 3 x 3 convolutions are multi-temporal ones (Stergiou, Poppe, IJCNN 2021).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import nn
 
 from secondlook.cards import ModelCard
 from secondlook.layers.kaiming import kaiming_
+from secondlook.layers.multi_temporal_swap import replace_convolutions
 from secondlook.layers.residual import BasicBlock, shortcut
 from secondlook.models._figures import Figure
 from secondlook.models._request import CommonOptions, request_of
@@ -49,20 +51,27 @@ CARDS: Mapping[str, ModelCard] = {
 }
 
 
-def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[CommonOptions]) -> nn.Module:
+class Options(CommonOptions, total=False):
+    """What `build` takes."""
+
+    multi_temporal: float
+    """Share of local channels, in (0, 1], of multi-temporal convolutions in the place of all 3 x 3 x 3 ones; none."""
+
+
+def build(variant: str, num_classes: int, head: str | None = None, **options: Unpack[Options]) -> nn.Module:
     """A randomly initialised 3D ResNet, `x_BCTHW -> logits_BK`.
 
     Args:
         variant: a name in `CARDS`.
         num_classes: K.
         head: a file in `heads/`; `average` when left out.
-        options: see `CommonOptions`.
+        options: see `Options`.
 
     Raises:
         UnknownName: for a variant, head or option that does not exist.
-        BadValue: for a number that cannot be.
+        BadValue: for a number that cannot be, such as a share of local channels outside (0, 1].
     """
-    request = request_of(CARDS, variant, num_classes, head, options)
+    request = request_of(CARDS, variant, num_classes, head, options, Options)
     plan = PLANS[variant]
     width = plan.channels[0]
     stem = nn.Sequential(
@@ -80,7 +89,10 @@ def build(variant: str, num_classes: int, head: str | None = None, **options: Un
         stages.append(nn.Sequential(*blocks))
         width = channels
     last = request.head(plan.channels, frames_left(request.frames, plan.strides))
-    return kaiming_(StagedNetwork(request.in_channels, stem, stages, last))
+    network = kaiming_(StagedNetwork(request.in_channels, stem, stages, last))
+    if options.get("multi_temporal") is not None:
+        replace_convolutions(network, options["multi_temporal"])
+    return network
 
 
 def _block(channels_in: int, channels: int, stride: tuple[int, int], frames: int) -> BasicBlock:
