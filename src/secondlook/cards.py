@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from secondlook.errors import BadValue, MissingFile
 
-Modality = Literal["rgb", "luma_difference"]
-CHANNELS: Mapping[str, int] = {"rgb": 3, "luma_difference": 2}
-"""Channels of the input tensor by modality. `luma_difference` is brightness, then its change from the frame before."""
+Modality = Literal["rgb", "luma_difference", "flow"]
+CHANNELS: Mapping[str, int] = {"rgb": 3, "luma_difference": 2, "flow": 2}
+"""Channels of the input tensor by modality. `luma_difference` is brightness, then its change from the frame before;
+`flow` is motion across, then down, of a table that `secondlook flow` made."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def test_channels_follow_the_modality():
         ({"frames": 0}, "frames of a clip must be at least 1"),
         ({"stride": 0}, "stride"),
         ({"width": -1}, "width"),
-        ({"modality": "flow"}, "modality must be one of"),
+        ({"modality": "depth"}, "modality must be one of"),
         ({"modality": "luma_difference"}, "needs 2 values"),
         ({"mean": (0.5,)}, "needs 3 values"),
     ],

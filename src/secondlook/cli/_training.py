@@ -41,8 +41,17 @@ EffectiveBatch = Annotated[
 ]
 WeightDecay = Annotated[float, typer.Option(rich_help_panel=OPTIMISER)]
 Warmup = Annotated[float, typer.Option(help="Epochs of rising learning rate.", rich_help_panel=OPTIMISER)]
+Multigrid = Annotated[
+    str,
+    typer.Option(help="none, long, short or both: small clips in large batches first.", rich_help_panel=OPTIMISER),
+]
 Precision = Annotated[str, typer.Option(help="32, bf16 or 16.", rich_help_panel=MACHINE)]
 Devices = Annotated[int, typer.Option(help="Accelerators, or CPU processes.", rich_help_panel=MACHINE)]
+Nodes = Annotated[int, typer.Option(help="Machines, each with so many devices.", rich_help_panel=MACHINE)]
+CheckpointSteps = Annotated[
+    int,
+    typer.Option(help="Updates between checkpoints within an epoch; 0: at its end.", rich_help_panel=MACHINE),
+]
 Workers = Annotated[int, typer.Option(help="Processes that read videos.", rich_help_panel=MACHINE)]
 Cache = Annotated[
     Path | None,

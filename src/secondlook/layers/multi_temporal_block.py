@@ -72,7 +72,6 @@ class MultiTemporalBlock(nn.Module):
             self.conv3, self.norm3 = MultiTemporalConv(inner, channels, 1, **pointwise), nn.Identity()
         self.recursion_place = recursion_place
         self.recursion = SqueezeRecursion(channels, cell, recursion_layers, gate=False)
-        self.recursion.recursion.register_forward_pre_hook(_frames_first)
         self.shortcut = shortcut(nn.Conv3d, channels_in, channels, steps, nn.BatchNorm3d)
         self.sum = Sum()
         self.act3 = nn.ReLU()
@@ -88,15 +87,6 @@ class MultiTemporalBlock(nn.Module):
         else:
             out = self.act3(self.sum(self.recursion(y), around))
         return out
-
-
-def _frames_first(_module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-    """The same numbers, frame after frame in memory: torch's GRU reads them so.
-
-    Laid otherwise, it multiplies in one way with weights that learn and in another with frozen ones, and an explainer,
-    which freezes them, would see logits that differ in their last bit.
-    """
-    return inputs[0].permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
 
 def _without_depthwise(options: MultiTemporalOptions) -> MultiTemporalOptions:

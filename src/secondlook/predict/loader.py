@@ -6,8 +6,10 @@ Shapes: B clips of a batch, N crops of one view, C channels, T frames, H x W pix
 from __future__ import annotations
 
 import hashlib
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +28,9 @@ from secondlook.video.cache import FrameCache
 from secondlook.video.clip import Clip, failed
 from secondlook.video.decode import decode
 from secondlook.video.guard import Guard
+from secondlook.video.multigrid import frame_choice
 from secondlook.video.sample import Sampling
-from secondlook.video.transform import crop_names, to_input, working_size
+from secondlook.video.transform import crop_names, resize, to_input, working_size
 
 COLUMNS = ("video_id", "path", "label", "split", "status", "reason")
 """Columns of the videos table that training and prediction need (`frames` too, where it is there)."""
@@ -45,6 +48,8 @@ class Key(NamedTuple):
     epoch: int = 0
     view: int = 0
     """Which of the temporal views."""
+    shape: tuple[int, int, int] | None = None
+    """Frames, height and width of a smaller clip than the recipe's (`video.multigrid`)."""
 
 
 class Facts(NamedTuple):
@@ -110,7 +115,7 @@ class ClipDataset(Dataset[Item]):
 
     Raises:
         MissingFile: if the root is not there.
-        BadValue: if a path leaves the root.
+        BadValue: if a path leaves the root, or the table is of another modality than the recipe.
     """
 
     def __init__(
@@ -131,6 +136,9 @@ class ClipDataset(Dataset[Item]):
         self.spec, self.train, self.seed, self.augment = spec, train, seed, augment
         self.views, self.crop_names = views, crop_names(spec, crops, directional=directional)
         self.cache = cache
+        check_modality(videos, spec)
+        if augment is not None:
+            augment.check(spec)
         self.root = root_of(videos, root)
         self._path = _inside_root(videos["path"].combine_chunks())
         self._label = videos["label"].to_numpy().astype(np.int64)
@@ -152,7 +160,10 @@ class ClipDataset(Dataset[Item]):
 
     def clip_of(self, key: Key) -> Clip:
         """The frames that are sampled for a key, at working size."""
-        return self.frames_of(key, Sampling.from_spec(self.spec, key.view, self.views))
+        clip = self.frames_of(key, Sampling.from_spec(self.spec, key.view, self.views))
+        if key.shape is None or not clip.usable:
+            return clip
+        return clip.pick(frame_choice(len(clip.frames_THWC), key.shape[0]))
 
     def item_of(self, key: Key, clip: Clip) -> Item:
         """The network's input made of a key's frames, augmented in training."""
@@ -160,12 +171,15 @@ class ClipDataset(Dataset[Item]):
         _, augment_seed = self._seeds(key)
         if not clip.usable:
             return Item(Facts(key.row, key.view, 0, float("nan"), clip.status, clip.reason), label, None)
+        spec = self.spec if key.shape is None else replace(self.spec, frames=key.shape[0])
         if self.train and self.augment is not None:
             generator = torch.Generator().manual_seed(augment_seed)
-            x_CTHW, label = augment(clip.frames_THWC, label, self.spec, self.augment, generator)
+            x_CTHW, label = augment(clip.frames_THWC, label, spec, self.augment, generator)
             x_NCTHW = x_CTHW[None]
         else:
-            x_NCTHW = torch.stack([to_input(clip.frames_THWC, self.spec, crop) for crop in self.crop_names])
+            x_NCTHW = torch.stack([to_input(clip.frames_THWC, spec, crop) for crop in self.crop_names])
+        if key.shape is not None:
+            x_NCTHW = torch.stack([resize(x_CTHW, *key.shape[1:]) for x_CTHW in x_NCTHW])
         start_s = float(clip.frame_time_s_T[0])
         return Item(Facts(key.row, key.view, len(x_NCTHW), start_s, clip.status, clip.reason), label, x_NCTHW)
 
@@ -229,6 +243,7 @@ class Loader(DataLoader[Item]):
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             generator=torch.Generator(),
+            worker_init_fn=_leave_ctrl_c_to_the_parent,
         )
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
@@ -236,6 +251,27 @@ class Loader(DataLoader[Item]):
             # Python 3.12 warns of every fork of a process with threads; torch's workers do not use its threads.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             return super().__iter__()
+
+
+def _leave_ctrl_c_to_the_parent(_: int) -> None:
+    """In a worker: the batch in the making is still wanted when a training is stopped at the end of its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_modality(videos: pa.Table, spec: ClipSpec) -> None:
+    """Refuses a videos table that is not of a recipe's modality, as the table's metadata says.
+
+    Raises:
+        BadValue: if the recipe is of flow and the table is not, or the other way round.
+    """
+    kept = tables.made(videos).get("modality", "rgb")
+    if (kept == "flow") == (spec.modality == "flow"):
+        return
+    if kept == "flow":
+        raise BadValue(spec.modality, "is not what this videos table holds, which is flow",
+                       "Train with --modality flow, or give the table of the videos themselves.")  # fmt: skip
+    raise BadValue("flow", f"is not what this videos table holds, which is {kept}",
+                   "Make one of flow: `secondlook flow videos.parquet -o flow`.")  # fmt: skip
 
 
 def root_of(videos: pa.Table, root: str | Path | None = None) -> Path:

@@ -23,7 +23,7 @@ from secondlook.errors import BadValue
 from secondlook.models._streaming import Streams, VideoStream
 from secondlook.predict.run import _device
 from secondlook.predict.weights import LoadedModel
-from secondlook.video.transform import cut, normalise, working_size
+from secondlook.video.transform import check_file, cut, normalise, working_size
 from secondlook.video.walk import Walk
 
 
@@ -98,6 +98,7 @@ class LivePrediction:
         self._device = _device(device)
         self._stream = open_stream(model)
         self._spec = model.card.clip
+        check_file(path, self._spec)
         self.walk = Walk(path, working_size(self._spec))
         """How the reading goes; its `errors` count what could not be read."""
         self.stride = stride or default_stride(self._spec, self.walk.frame_count)

@@ -25,6 +25,7 @@ FITS, SAMPLINGS = ("crop", "squash"), ("segments", "dense")
 NORMALISATION: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "rgb": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "luma_difference": ((0.45, 0.0), (0.25, 0.1)),
+    "flow": ((128 / 255, 128 / 255), (0.1, 0.1)),
 }
 """Mean and standard deviation of each channel for a model whose modality is not the one of its card."""
 

@@ -19,13 +19,16 @@ PREDICT_OPTIONS = ("views", "fuse", "which", "batch_size", "precision", "device"
 """What `predict` of a study may hold: options of `secondlook predict`."""
 _MAPPINGS = {"head_options": "--head-option", "options": "--option"}
 TINY: Mapping[str, Any] = {
-    "frames": 8, "size": "40x48", "epochs": 12, "batch_size": 16, "accumulate": 1, "lr": 0.004, "weight_decay": 0.02,
+    "frames": 8, "size": "32x40", "epochs": 12, "batch_size": 16, "accumulate": 1, "lr": 0.004, "weight_decay": 0.02,
     "label_smoothing": 0.1, "jitter": 0.2, "schedule": "cosine", "warmup": 1.0, "optimizer": "adamw", "dropout": 0.0,
     "weights": None, "precision": None, "devices": None, "workers": 0, "sampling": None, "stride": None, "fit": None,
     "modality": "rgb", "flip": None, "freeze": None, "augment": None, "multigrid": None, "crop": None,
     "milestones": None,
 }  # fmt: skip
 """The recipe at toy scale, in the place of what a study trains with; None leaves the option out."""
+
+REAL: Mapping[str, Any] = {"modality": "luma_difference", "epochs": 16}
+"""On real clips: too few for a network that starts at random to find motion in RGB, so that it is shown differences."""
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:

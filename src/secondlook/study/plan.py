@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.errors import BadValue
-from secondlook.study.options import TINY, merged, words
+from secondlook.study.options import REAL, TINY, merged, words
 from secondlook.study.schema import Row, Study
+from secondlook.study.toy import TOYS
 
 RUN, PREDICTIONS, UNIT, LOG = "run", "predictions.parquet", "unit.json", "log.txt"
 SIMULATED = "simulated"
@@ -169,7 +170,7 @@ def _unit(
     study: Study, row: Row, data: DataSet, seed: int, folders: Mapping[str, Path], *, tiny: bool, epochs: int,
     root: Path | None,
 ) -> Unit:  # fmt: skip
-    train, predict, skip = settings(study, row, tiny=tiny)
+    train, predict, skip = settings(study, row, tiny=tiny, real=data.name not in TOYS)
     here = study.tiny.rows.get(row.name) if tiny else None
     if here is not None and here.sets and data.name not in here.sets:
         skip = skip or f"runs on {', '.join(here.sets)} only"
@@ -197,13 +198,13 @@ def _unit(
     return Unit(row, data, seed, folders[row.name], train, predict, after, skip, reassess)
 
 
-def settings(study: Study, row: Row, *, tiny: bool) -> tuple[dict[str, Any], dict[str, Any], str]:
+def settings(study: Study, row: Row, *, tiny: bool, real: bool = False) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Options of `train` and `predict` of a row, and why it is skipped (empty where it is not)."""
     if not tiny:
         return merged(study.train, row.train), merged(study.predict, row.predict), ""
     here = study.tiny.rows.get(row.name)
     own = dict(row.train)
-    train = merged(study.train, own, TINY, study.tiny.train, here.train if here else {})
+    train = merged(study.train, own, TINY, study.tiny.train, REAL if real else {}, here.train if here else {})
     predict = merged({"views": "1x1", "workers": 0}, study.tiny.predict, here.predict if here else {})
     return train, predict, study.tiny.skip or (here.skip if here else "")
 

@@ -30,7 +30,25 @@ def _prepare(**arguments: Any) -> Clip:
     return prepare_file(**arguments)
 
 
-TASKS: dict[str, Callable[..., Clip]] = {"decode": _decode, "probe": decode.probe, "prepare": _prepare}
+def _flow(**arguments: Any) -> Clip:
+    from secondlook.video.flow_store import flow_file
+
+    return flow_file(**arguments)
+
+
+def _pose(**arguments: Any) -> Clip:
+    from secondlook.video.pose_store import pose_file
+
+    return pose_file(**arguments)
+
+
+TASKS: dict[str, Callable[..., Clip]] = {
+    "decode": _decode,
+    "probe": decode.probe,
+    "prepare": _prepare,
+    "flow": _flow,
+    "pose": _pose,
+}
 
 
 def main() -> None:

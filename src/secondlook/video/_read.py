@@ -60,6 +60,12 @@ def video_stream(container: av.container.InputContainer) -> av.video.stream.Vide
     return stream
 
 
+def comment_of(container: av.container.InputContainer) -> str:
+    """The comment of a file; Matroska spells the name of the field in capitals."""
+    about = container.metadata
+    return str(about.get("comment") or about.get("COMMENT") or "")
+
+
 def is_mov(container: av.container.InputContainer) -> bool:
     """True for mp4 and its kin, whose index names every packet."""
     return "mp4" in container.format.name
@@ -83,7 +89,9 @@ def plays_in_browsers(path: Path) -> bool:
     try:
         with open_container(path) as container:
             context: Any = video_stream(container).codec_context
-            return is_mov(container) and context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p")
+            lossless = "4:4:4" in str(context.profile)  # what x264 writes at quality 0; browsers do not read it
+            plain = context.pix_fmt in ("yuv420p", "yuvj420p") and not lossless
+            return is_mov(container) and context.name == "h264" and plain
     except (NoPictures, *ERRORS):
         return False
 
@@ -173,7 +181,7 @@ class Upright:
 _OF_THREAD = threading.local()
 
 
-def _reformatter() -> av.video.reformatter.VideoReformatter:
+def reformatter() -> av.video.reformatter.VideoReformatter:
     """One a thread: it keeps its filters from clip to clip as long as sizes are the same."""
     if not hasattr(_OF_THREAD, "reformatter"):
         _OF_THREAD.reformatter = av.video.reformatter.VideoReformatter()
@@ -191,7 +199,7 @@ class Converter:
         self.source_height, self.source_width = self.upright.shown(first.height, first.width)
         self.height, self.width = (size or Size()).of(self.source_height, self.source_width)
         self._stored_height, self._stored_width = self.upright.shown(self.height, self.width)
-        self._reformat = _reformatter().reformat
+        self._reformat = reformatter().reformat
 
     def __call__(self, frame: av.video.frame.VideoFrame) -> npt.NDArray[np.uint8]:
         """`H x W x 3`; a view of the library's memory."""

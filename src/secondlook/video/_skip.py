@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secondlook.video import _read
+from secondlook.video import _read, _stacked
 from secondlook.video.clip import Clip, Size
 
 _SLICES = range(1, 6)
@@ -36,7 +36,7 @@ def read(path: Path, index_T: npt.NDArray[np.int64], size: Size, frame_count: in
         if not length_bytes or stream.time_base is None:
             return None
         wanted = np.unique(index_T)
-        found = _Found(size, len(wanted), length_bytes)
+        found = _Found(container, size, len(wanted), length_bytes)
         start, first_pts = 0, None
         try:
             for group in _closed_groups(container, stream, length_bytes):
@@ -97,8 +97,8 @@ class _Found:
     The decoder is never flushed between groups: the IDR picture that starts one makes it hand out all before.
     """
 
-    def __init__(self, size: Size, room: int, length_bytes: int) -> None:
-        self.size, self.room, self.length_bytes = size, room, length_bytes
+    def __init__(self, container: Any, size: Size, room: int, length_bytes: int) -> None:
+        self.container, self.size, self.room, self.length_bytes = container, size, room, length_bytes
         self.converter: _read.Converter | None = None
         self.wanted_pts: list[int] = []
         self.pts: list[int] = []
@@ -117,7 +117,7 @@ class _Found:
 
     def _keep(self, frame: Any) -> None:
         if self.converter is None:
-            self.converter = _read.Converter(frame, self.size)
+            self.converter = _stacked.converter_of(self.container, frame, self.size)
             self.rgb_THWC = np.empty((self.room, self.converter.height, self.converter.width, 3), np.uint8)
         self.rgb_THWC[len(self.pts)] = self.converter(frame)
         self.pts.append(frame.pts)

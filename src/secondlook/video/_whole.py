@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secondlook.video import _read
+from secondlook.video import _read, _stacked
 from secondlook.video.clip import Clip, Size, failed
 from secondlook.video.sample import Sampling, choose
 
@@ -66,7 +66,7 @@ class _Reading:
             stopped = False
             for index, frame in enumerate(_read.frames(container, stream, account)):
                 if converter is None:
-                    converter = keeper.converter = _read.Converter(frame, wish.size)
+                    converter = keeper.converter = _stacked.converter_of(container, frame, wish.size)
                 keeper.add(index, frame)
                 if known and index == keeper.last:
                     stopped = True

@@ -96,6 +96,15 @@ class Augment:
         allowed = flip if pairs or not labels.directional else 0.0
         return cls(crop, allowed, pairs, labels.directional, jitter)
 
+    def check(self, spec: ClipSpec) -> None:
+        """Refuses what a recipe cannot take.
+
+        Raises:
+            BadValue: if the colours of flow are to change: they are motion.
+        """
+        if self.jitter and spec.modality == "flow":
+            raise BadValue(self.jitter, "flow has no colour to jitter", "Leave --jitter out.")
+
     def mirrors_to(self, label: int) -> int | None:
         """The label that a mirrored clip of this label has, None if it must not be mirrored."""
         for one, other in self.flip_pairs:
@@ -143,10 +152,11 @@ def augment(
         `x_CTHW`, float32, normalised, and the label.
 
     Raises:
-        BadValue: if the number of frames is not the recipe's.
+        BadValue: if the number of frames is not the recipe's, or the colours of flow are to change.
     """
     if len(frames_THWC) != spec.frames:
         raise BadValue(len(frames_THWC), f"this recipe takes {spec.frames} frames")
+    settings.check(spec)
     height, width = frames_THWC.shape[1:3]
     if settings.crop == "multi_scale":
         top, left, tall, wide = multi_scale_box(height, width, spec, generator)
@@ -161,7 +171,7 @@ def augment(
     mirror, *factors = torch.rand(4, generator=generator).tolist()
     twin = settings.mirrors_to(label)
     if mirror < settings.flip and twin is not None:
-        x_TCHW, label = x_TCHW.flip(-1), twin
+        x_TCHW, label = transform.mirror(x_TCHW, spec.modality), twin
     if settings.jitter:
         x_TCHW = colour_jitter(x_TCHW, *(1 + settings.jitter * (2 * f - 1) for f in factors))
     return transform.normalise(x_TCHW, spec), label

@@ -1,17 +1,17 @@
-"""A whole videos table re-encoded: workers, resuming, and the new table beside the new files."""
+"""A whole videos table made into another one (re-encoded, flow, pose): workers, resuming, the new table."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,17 +20,32 @@ from secondlook import tables
 from secondlook.errors import BadValue, MissingFile
 from secondlook.video.clip import Clip, failed
 from secondlook.video.guard import Guard
-from secondlook.video.prepare import Preparation, is_prepared
 
 TABLE = "videos.parquet"
 _FACTS = ("bytes", "sha256", "frames", "fps", "width", "height", "duration_s")
 _BATCH_ROWS = 256
 
 
+class Making(Protocol):
+    """How one file is made of another: a frozen dataclass of JSON values, as `prepare.Preparation` is."""
+
+    task: ClassVar[str]
+    """Of `_guard_child.TASKS`; called with `source`, `target` and the `arguments`, it gives the new file's facts."""
+
+    def about(self) -> dict[str, Any]:
+        """What the new table says beside how it was made."""
+
+    def arguments(self, video_id: str, listed: str) -> dict[str, Any]:
+        """Of the task, for the video that is listed under this path; JSON values."""
+
+    def is_made(self, source: Path, target: Path, arguments: Mapping[str, Any]) -> bool:
+        """Whether `target` was made in this very way of this very source."""
+
+
 def prepare_table(
     videos: pa.Table,
     folder: str | Path,
-    wish: Preparation,
+    wish: Making,
     *,
     root: str | Path | None = None,
     workers: int = 1,
@@ -38,7 +53,7 @@ def prepare_table(
     inputs: tuple[str | Path, ...] = (),
     advance: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Re-encodes every usable video of a table into `folder` and writes `folder/videos.parquet`.
+    """Makes a new file of every usable video of a table in `folder`, and writes `folder/videos.parquet`.
 
     The new table has the same rows in the same order: ids, labels, splits and groups stay, facts are those of the new
     files, paths are relative to `folder`, its root. Rows that were unusable, or turn out to be, keep status and reason
@@ -50,7 +65,7 @@ def prepare_table(
         folder: where files go, `a/b.avi` to `a/b.avi.mp4`, `a/b.mp4` to `a/b.mp4`.
         wish: what is done to each video.
         root: folder of the sources; that of the table when left out.
-        workers: child processes that encode at once.
+        workers: child processes at once.
         timeout_s: time allowed for one video.
         inputs: files whose hashes are kept in the table.
         advance: called after each row.
@@ -61,64 +76,114 @@ def prepare_table(
 
     Raises:
         MissingFile: if the sources' folder is not there.
-        BadValue: if `folder` is that folder, two rows would get one file, or `workers` is below 1.
+        BadValue: if `folder` is that folder, two rows would get one file, `workers` is below 1, or it is a flow table.
     """
-    source_root = _root(videos, root)
-    target_root = Path(folder).absolute()
-    if target_root.resolve() == source_root.resolve():
-        raise BadValue(str(folder), "is the folder of the sources, which would be overwritten", "Give another folder.")
     if workers < 1:
         raise BadValue(workers, "at least one worker is needed")
-    about = tables.made(videos)
-    made = {
-        **about,
-        **tables.provenance("prepare", asdict(wish), inputs),
-        "root": str(target_root),
-        "prepared_from": {name: about[name] for name in ("root", "fingerprint") if name in about},
-    }
-    columns = [c.name for c in tables.VIDEOS.columns if c.name in videos.column_names or c.name in _FACTS]
+    plan = Plan.of(videos, folder, wish, root=root, inputs=inputs)
     counts: Counter[str] = Counter()
-    statuses: Counter[str] = Counter()
-    digest = hashlib.sha256()
-    crew = _Crew(source_root, target_root, wish, workers, timeout_s)
     parts: list[pa.Table] = []
-    with crew:
+    with Crew(plan, workers, timeout_s) as crew:
         for rows in _batches(videos):
-            for row, outcome in crew.prepare(rows):
+            for _, outcome in crew.prepare(rows):
                 counts.update(outcome)
-                statuses[row["status"]] += 1
-                digest.update(repr([row.get(k) for k in ("video_id", "path", "sha256", "label", "split")]).encode())
                 advance()
-            done = [{name: row.get(name) for name in columns} for row in rows]
-            parts.append(tables.conform(tables.VIDEOS, done))
-    made["fingerprint"] = digest.hexdigest()
-    path = target_root / TABLE
-    tables.write(tables.VIDEOS, pa.concat_tables(parts) if parts else [], path, made)
-    unusable = sum(n for status, n in statuses.items() if status not in tables.USABLE and status != "excluded")
-    return {
-        "rows": videos.num_rows,
-        "prepared": counts["prepared"],
-        "already_there": counts["already_there"],
-        "failed_rows": unusable,
-        "truth_dropped": counts["truth_dropped"],
-        "statuses": dict(statuses),
-        "path": str(path),
-    }
+            parts.append(plan.table(rows))
+    return plan.finish(parts, counts)
 
 
-class _Crew:
+@dataclass(frozen=True)
+class Plan:
+    """What will be made of a table; plain values, so that it can travel to other processes."""
+
+    source_root: Path
+    target_root: Path
+    wish: Making
+    columns: tuple[str, ...]
+    """Of the new table."""
+    made: dict[str, Any]
+    """How the new table is made, but for its fingerprint."""
+
+    @classmethod
+    def of(
+        cls,
+        videos: pa.Table,
+        folder: str | Path,
+        wish: Making,
+        *,
+        root: str | Path | None = None,
+        inputs: tuple[str | Path, ...] = (),
+    ) -> Plan:
+        """Checks what `prepare_table` is given, and raises what it raises."""
+        if tables.made(videos).get("modality") == "flow":
+            raise BadValue(
+                "modality", f"is flow: these videos are what `{wish.task}` cannot read", "Give the table of the videos."
+            )
+        source_root, target_root = _root(videos, root).absolute(), Path(folder).absolute()
+        if target_root.resolve() == source_root.resolve():
+            raise BadValue(
+                str(folder), "is the folder of the sources, which would be overwritten", "Give another folder."
+            )
+        taken: set[str] = set()
+        for listed in videos["path"].to_pylist():
+            target = target_of(listed)
+            if target and target in taken:
+                raise BadValue(listed, f"two videos would be written to {target}", "Rename one of them.")
+            taken.add(target)
+        about = tables.made(videos)
+        made = {
+            **about,
+            **tables.provenance(wish.task, asdict(cast(Any, wish)), inputs),
+            **wish.about(),
+            "root": str(target_root),
+            "prepared_from": {name: about[name] for name in ("root", "fingerprint") if name in about},
+        }
+        columns = tuple(c.name for c in tables.VIDEOS.columns if c.name in videos.column_names or c.name in _FACTS)
+        return cls(source_root, target_root, wish, columns, made)
+
+    @property
+    def path(self) -> Path:
+        """Where the new table will be."""
+        return self.target_root / TABLE
+
+    def table(self, rows: list[dict[str, Any]]) -> pa.Table:
+        """Rows that a crew has prepared, as rows of the new table."""
+        return tables.conform(tables.VIDEOS, [{name: row.get(name) for name in self.columns} for row in rows])
+
+    def finish(self, parts: list[pa.Table], counts: Counter[str]) -> dict[str, Any]:
+        """Writes the new table, made of these parts in order; gives what `prepare_table` gives."""
+        statuses: Counter[str] = Counter()
+        digest = hashlib.sha256()
+        for part in parts:
+            statuses.update(part["status"].to_pylist())
+            for row in part.select(["video_id", "path", "sha256", "label", "split"]).to_pylist():
+                digest.update(repr(list(row.values())).encode())
+        made = {**self.made, "fingerprint": digest.hexdigest()}
+        tables.write(tables.VIDEOS, pa.concat_tables(parts) if parts else [], self.path, made)
+        unusable = sum(n for status, n in statuses.items() if status not in tables.USABLE and status != "excluded")
+        return {
+            "rows": statuses.total(),
+            "prepared": counts["prepared"],
+            "already_there": counts["already_there"],
+            "failed_rows": unusable,
+            "truth_dropped": counts["truth_dropped"],
+            "statuses": dict(statuses),
+            "path": str(self.path),
+        }
+
+
+class Crew:
     """Threads, each with a guarded child that does the work."""
 
-    def __init__(self, source_root: Path, target_root: Path, wish: Preparation, workers: int, timeout_s: float) -> None:
-        self.source_root, self.target_root, self.wish = source_root, target_root, wish
+    def __init__(self, plan: Plan, workers: int, timeout_s: float) -> None:
+        self.source_root, self.target_root, self.wish = plan.source_root, plan.target_root, plan.wish
         self._guards: SimpleQueue[Guard] = SimpleQueue()
         self._all = [Guard(timeout_s) for _ in range(workers)]
         for guard in self._all:
             self._guards.put(guard)
         self._pool = ThreadPoolExecutor(workers)
-        self._taken: set[str] = set()
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -133,19 +198,9 @@ class _Crew:
         """Prepares rows in parallel and rewrites them in place; gives each, in order, with what was done."""
         sources = [row["path"] for row in rows]
         for row in rows:
-            row["path"] = self._target(row["path"])
+            row["path"] = target_of(row["path"])
             row.update(dict.fromkeys(_FACTS))
         yield from zip(rows, self._pool.map(self._one, rows, sources), strict=True)
-
-    def _target(self, listed: str) -> str:
-        if leaves_root(listed):
-            return ""
-        path = PurePosixPath(listed)
-        target = str(path if path.suffix.lower() == ".mp4" else path.with_name(path.name + ".mp4"))
-        if target in self._taken:
-            raise BadValue(listed, f"two videos would be written to {target}", "Rename one of them.")
-        self._taken.add(target)
-        return target
 
     def _one(self, row: dict[str, Any], listed: str) -> list[str]:
         truth, row["truth_path"] = row.get("truth_path"), None
@@ -155,8 +210,10 @@ class _Crew:
             row["status"], row["reason"] = "unreadable", "the path leaves the folder of the videos"
             return []
         source, target = self.source_root / listed, self.target_root / row["path"]
-        done = ["already_there" if source.exists() and is_prepared(source, target, self.wish) else "prepared"]
-        clip = self._ask(source, target)
+        arguments = self.wish.arguments(row["video_id"], listed)
+        there = source.exists() and self.wish.is_made(source, target, arguments)
+        done = ["already_there" if there else "prepared"]
+        clip = self._ask(source, target, arguments)
         row["status"], row["reason"] = clip.status, clip.reason
         if not clip.usable:
             return []
@@ -191,14 +248,22 @@ class _Crew:
             return False
         return True
 
-    def _ask(self, source: Path, target: Path) -> Clip:
+    def _ask(self, source: Path, target: Path, arguments: Mapping[str, Any]) -> Clip:
         guard = self._guards.get()
         try:
-            return guard.ask("prepare", source=str(source), target=str(target), **asdict(self.wish))
+            return guard.ask(self.wish.task, source=str(source), target=str(target), **arguments)
         except BadValue as error:
-            return failed("unreadable", f"cannot be re-encoded: {error}")
+            return failed("unreadable", f"cannot be made: {error}")
         finally:
             self._guards.put(guard)
+
+
+def target_of(listed: str) -> str:
+    """The new file of a listed path, relative to the new folder; empty if the path leaves its root."""
+    if leaves_root(listed):
+        return ""
+    path = PurePosixPath(listed)
+    return str(path if path.suffix.lower() == ".mp4" else path.with_name(path.name + ".mp4"))
 
 
 def leaves_root(listed: str) -> bool:

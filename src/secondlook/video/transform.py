@@ -16,6 +16,7 @@ from secondlook.cards import ClipSpec
 from secondlook.errors import BadValue, UnknownName
 from secondlook.video import decode as _decode
 from secondlook.video.clip import Clip, Size
+from secondlook.video.modalities import holds_flow
 from secondlook.video.sample import Sampling
 
 MIRRORED = "_mirrored"
@@ -88,7 +89,7 @@ def to_input(frames_THWC: npt.NDArray[np.uint8] | Tensor, spec: ClipSpec, crop: 
     if len(frames_THWC) != spec.frames:
         raise BadValue(len(frames_THWC), f"this recipe takes {spec.frames} frames")
     x_TCHW = cut(frames_THWC, spec, crop.removesuffix(MIRRORED))
-    return normalise(x_TCHW.flip(-1) if crop.endswith(MIRRORED) else x_TCHW, spec)
+    return normalise(mirror(x_TCHW, spec.modality) if crop.endswith(MIRRORED) else x_TCHW, spec)
 
 
 def cut(frames_THWC: npt.NDArray[np.uint8] | Tensor, spec: ClipSpec, crop: str = "center") -> Tensor:
@@ -150,6 +151,22 @@ def resize(frames_TCHW: Tensor, height: int, width: int) -> Tensor:
     return functional.interpolate(frames_TCHW, (height, width), mode="bilinear", antialias=True, align_corners=False)
 
 
+def mirror(frames_TCHW: Tensor, modality: str) -> Tensor:
+    """Frames left to right; of flow, the motion across turns round too: `255 - x` in 8 bit, `1 - x` in [0, 1].
+
+    Every mirror image in the house is made here, before `normalise`: a flipped flow whose x kept its sign would show a
+    motion that no camera could have seen.
+
+    Args:
+        frames_TCHW: uint8, or floating point in 0..1; of flow, channel 0 is the motion across.
+        modality: of the recipe.
+    """
+    mirrored_TCHW = frames_TCHW.flip(-1)
+    if modality == "flow":
+        mirrored_TCHW[:, 0] = (1.0 if frames_TCHW.is_floating_point() else 255) - mirrored_TCHW[:, 0]
+    return mirrored_TCHW
+
+
 def luma(frames_TCHW: Tensor) -> Tensor:
     """Brightness `Y = 0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601), `T x H x W`."""
     red_THW, green_THW, blue_THW = frames_TCHW.unbind(1)
@@ -157,7 +174,7 @@ def luma(frames_TCHW: Tensor) -> Tensor:
 
 
 def normalise(frames_TCHW: Tensor, spec: ClipSpec) -> Tensor:
-    """`x_CTHW = (value - mean) / std`, where value is the recipe's modality of RGB frames.
+    """`x_CTHW = (value - mean) / std`, where value is the recipe's modality of the frames.
 
     Args:
         frames_TCHW: uint8 in 0..255, or floating point in 0..1.
@@ -165,6 +182,7 @@ def normalise(frames_TCHW: Tensor, spec: ClipSpec) -> Tensor:
 
     * rgb: the three channels in [0, 1].
     * luma_difference: brightness `Y` in [0, 1] (`luma`), and `Y[t] - Y[t - 1]` between sampled frames, 0 for the first.
+    * flow: the first two channels in [0, 1], motion across and down; 128 of 255 is none (`flow.encode`).
     """
     value_TCHW = frames_TCHW.float()
     scale = 1.0 if frames_TCHW.is_floating_point() else 1.0 / 255.0
@@ -173,10 +191,25 @@ def normalise(frames_TCHW: Tensor, spec: ClipSpec) -> Tensor:
         change_THW = torch.zeros_like(luma_THW)
         change_THW[1:] = luma_THW[1:] - luma_THW[:-1]
         value_TCHW = torch.stack([luma_THW, change_THW], dim=1)
+    elif spec.modality == "flow":
+        value_TCHW = value_TCHW[:, :2]
     std_C = value_TCHW.new_tensor(spec.std)
     mean_C = value_TCHW.new_tensor(spec.mean)
     x_TCHW = value_TCHW * (scale / std_C)[:, None, None] - (mean_C / std_C)[:, None, None]
     return x_TCHW.transpose(0, 1).contiguous()
+
+
+def check_file(path: str | Path, spec: ClipSpec) -> None:
+    """Refuses a video that does not hold what a recipe is of; files that cannot be opened are left to the decoder.
+
+    Raises:
+        BadValue: if the file holds flow and the recipe wants RGB, or the other way round.
+    """
+    if not Path(path).exists() or holds_flow(path) == (spec.modality == "flow"):
+        return
+    if spec.modality == "flow":
+        raise BadValue(str(path), "is no flow, and this recipe is of flow", "Make it with `secondlook flow`.")
+    raise BadValue(str(path), f"holds flow, and this recipe is of {spec.modality}", "Give the video it was made of.")
 
 
 @dataclass(frozen=True)
@@ -211,8 +244,9 @@ def input_clip(
         decode: `decode.decode`, or the same of a `Guard` or a `FrameCache`.
 
     Raises:
-        BadValue: with the reason, if the video cannot be used.
+        BadValue: with the reason, if the video cannot be used, or holds flow and the recipe is of RGB, or vice versa.
     """
+    check_file(path, spec)
     clip = decode(path, Sampling.from_spec(spec, view, views), size=working_size(spec))
     if not clip.usable:
         raise BadValue(str(path), f"this video cannot be used ({clip.status}: {clip.reason})")

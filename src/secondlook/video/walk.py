@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secondlook.errors import BadValue, MissingFile
-from secondlook.video import _pictures, _read, _refuse
+from secondlook.video import _pictures, _read, _refuse, _stacked
 from secondlook.video.clip import Clip, Size, failed
 
 
@@ -63,8 +63,9 @@ class Walk:
         if self.path.is_dir():
             self._pictures = _pictures.files(self.path)
             self.frame_count = len(self._pictures)
-            if not self._pictures:
-                self._refuse(failed("no_frames", "a folder without pictures (jpg, png, bmp, webp)"))
+            refused = _pictures.refusal(self.path)
+            if refused is not None:
+                self._refuse(refused)
             return
         try:
             self._container = self._close.enter_context(_read.open_container(self.path))
@@ -107,7 +108,7 @@ class Walk:
             stamped = stamped and next_s > time_s
             time_s = next_s if stamped else time_s + 1.0 / self.rate
             if index >= start and (index - start) % stride == 0:
-                converter = converter or _read.Converter(frame, self._size)
+                converter = converter or _stacked.converter_of(self._container, frame, self._size)
                 yield Shown(index, time_s, converter(frame))
         self.errors, self.last_error = account.errors, account.last_error
         if index < 0:
@@ -129,6 +130,6 @@ class Walk:
                 yield Shown(index, index / self.rate, frame_HWC)
 
     def _refuse(self, clip: Clip) -> NoReturn:
-        if clip.status == "missing":
+        if clip.status == "missing" and not self.path.exists():
             raise MissingFile(self.path, "Give a video or a folder of frames.")
         raise BadValue(str(self.path), f"this video cannot be used ({clip.status}: {clip.reason})")
