@@ -21,8 +21,9 @@ from secondlook.predict.parts import KeyBatches
 from secondlook.predict.run import Plan, PredictSettings, predict
 from secondlook.predict.views import Views
 from secondlook.predict.weights import LoadedModel
+from secondlook.video.flow_store import FlowMaking
 from secondlook.video.prepare import Preparation
-from secondlook.video.prepare_table import prepare_table
+from secondlook.video.prepare_table import Making, prepare_table
 from tests.bulk.jobs import Journal
 from tests.bulk.killed_jobs import KilledPredict, KilledPrepare
 
@@ -65,19 +66,20 @@ def test_what_a_worker_says_is_a_sentence(cluster: Cluster, videos: pa.Table, tm
 
 
 @pytest.mark.usefixtures("cluster")
-def test_prepare_gives_the_same_files_and_table(videos: pa.Table, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wish", [WISH, FlowMaking(short_side=16)], ids=["prepare", "flow"])
+def test_the_same_files_and_table(wish: Making, videos: pa.Table, tmp_path: Path) -> None:
     new, ticks = tmp_path / "new", []
-    local = prepare_table(videos, new, WISH)
+    local = prepare_table(videos, new, wish)
     files = {p.relative_to(new): p.read_bytes() for p in new.rglob("*.mp4")}
     table = (new / "videos.parquet").read_bytes()
     assert (local["prepared"], local["failed_rows"], local["statuses"]["excluded"]) == (12, 2, 1)
     shutil.rmtree(new)
-    assert bulk_prepare.prepare_table(videos, new, WISH, ONE, advance=ticks.append) == local
+    assert bulk_prepare.prepare_table(videos, new, wish, ONE, advance=ticks.append) == local
     assert sum(ticks) == 15
     assert {p.relative_to(new): p.read_bytes() for p in new.rglob("*.mp4")} == files
     assert (new / "videos.parquet").read_bytes() == table
     assert {p.name for p in new.iterdir()} == {"videos", "videos.parquet"}
-    again = bulk_prepare.prepare_table(videos, new, WISH, ONE)
+    again = bulk_prepare.prepare_table(videos, new, wish, ONE)
     assert (again["prepared"], again["already_there"]) == (0, 12)
     assert (new / "videos.parquet").read_bytes() == table
 

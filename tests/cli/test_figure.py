@@ -91,6 +91,17 @@ def test_starts_are_those_of_the_sampler(tmp_path: Path) -> None:
     assert told["mean"] == pytest.approx(25, abs=1.5)
 
 
+@pytest.mark.spec("late-temporal-bert", "F95")
+def test_modalities_have_a_row_each(video: Path, tmp_path: Path) -> None:
+    told = say("modalities", video, "--columns", "3", "-o", tmp_path / "rows.png")
+    assert told["rows"] == ["RGB", "flow across", "flow down"]
+    assert told["frames"] == [3, 10, 16]
+    told = say("modalities", video, "--pose", video, "--columns", "2", "-o", tmp_path / "rows.png")
+    assert told["rows"][-1] == "pose"
+    with pytest.raises(BadValue, match="holds no flow"):
+        say("modalities", video, "--flow", video, "-o", tmp_path / "rows.png")
+
+
 def test_shift_and_what_cannot_be(tmp_path: Path) -> None:
     say("shift", "-o", tmp_path / "shift.png", "--online")
     with pytest.raises(BadValue, match="no more than all"):

@@ -61,6 +61,46 @@ def crops(
     _write(figures.crops(frame, boxes, boxes[:5]), output, {"boxes": boxes}, as_json)
 
 
+@app.command("modalities")
+def modalities(
+    video: _Video,
+    output: _Output,
+    flow: Annotated[
+        Path | None, typer.Option(help="Its file from `secondlook flow`; computed here (dis) when left out.")
+    ] = None,
+    pose: Annotated[Path | None, typer.Option(help="Its file from `secondlook pose`.")] = None,
+    columns: Annotated[int, typer.Option(min=1, max=16, help="Moments, spread over the video.")] = 5,
+    bound: Annotated[float, typer.Option(help="Of flow computed here: so many pixels are black or white.")] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """One video in every modality, row by row: RGB, flow across, flow down, pose.
+
+    Example: `secondlook figure modalities clip.mp4 --pose pose/clip.mp4 -o modalities.png`
+    """
+    from tempfile import TemporaryDirectory
+
+    from secondlook.report import figures
+    from secondlook.video.clip import Size
+    from secondlook.video.decode import probe
+    from secondlook.video.flow_store import flow_file
+    from secondlook.video.modalities import pictures_of
+
+    found = probe(video)
+    if not found.usable:
+        raise BadValue(str(video), f"this video cannot be used ({found.status}: {found.reason})")
+    chosen = [(2 * i + 1) * found.frame_count // (2 * columns) for i in range(columns)]
+    with TemporaryDirectory() as folder:
+        if flow is None:
+            flow = Path(folder) / "flow.mp4"
+            flow_file(video, flow, method="dis", short_side=120, bound=bound)
+        size = Size(short_side=120)
+        shown = [pictures_of(index, rgb=video, flow=flow, pose=pose, size=size) for index in chosen]
+    names = {"rgb": "RGB", "flow_x": "flow across", "flow_y": "flow down", "pose": "pose"}
+    rows = {names[name]: [pictures[name] for pictures in shown] for name in shown[0]}
+    times_s = [index / found.fps for index in chosen]
+    _write(figures.strips(rows, times_s), output, {"frames": chosen, "rows": list(rows)}, as_json)
+
+
 @app.command("shift")
 def shift(
     output: _Output,
@@ -155,6 +195,29 @@ def starts(
     sampling = Sampling(frames=1, mode="normal_start")
     found = np.array([int(choose(sampling, frames, generator)[0]) for _ in range(draws)])
     _write(figures.start_frames(frames, found), output, {"mean": float(found.mean())}, as_json)
+
+
+@app.command("multigrid")
+def multigrid(
+    output: _Output,
+    clips: Annotated[int, typer.Option(min=1, help="B, the base batch.")] = 32,
+    frames: Annotated[int, typer.Option(min=1, help="T.")] = 16,
+    size: Annotated[str, typer.Option(help="Height x width.")] = "224x224",
+    as_json: AsJson = False,
+) -> None:
+    """The shapes of multigrid batches over an epoch: baseline, long cycle, short cycle, both.
+
+    Example: `secondlook figure multigrid --clips 32 --frames 16 -o multigrid.png`
+    """
+    from secondlook.report import schedule_figures
+    from secondlook.video.multigrid import Grid, grids
+
+    tall, wide = height_width(size)
+    assert tall is not None
+    assert wide is not None
+    drawn = schedule_figures.multigrid(clips, frames, tall, wide)
+    shapes = grids(Grid(clips, frames, tall, wide, 1.0), "both")
+    _write(drawn, output, {"both": [[shape._asdict() for shape in part] for part in shapes]}, as_json)
 
 
 def _write(drawn: Figure, output: Path, facts: dict[str, Any], as_json: bool) -> None:
