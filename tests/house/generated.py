@@ -18,8 +18,8 @@ from secondlook import catalog, tables
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "secondlook"
 ROOMS = (
-    "video", "datasets", "layers", "heads", "models", "checkpoints", "predict", "train", "explain",
-    "audit", "annotate", "reassess", "evaluate", "report", "cli",
+    "video", "datasets", "layers", "heads", "models", "checkpoints", "language", "predict", "bulk", "train", "explain",
+    "audit", "annotate", "reassess", "evaluate", "report", "study", "cli",
 )  # fmt: skip
 
 

@@ -77,7 +77,9 @@ def test_workers_and_cache_do_not_change_the_bits_and_may_differ_when_going_on(
     run = tmp_path / "b"
     with pytest.raises(KeyboardInterrupt):
         train(toy, run, toy_settings(workers=2), callbacks=[CtrlC("batch", 2, 1)])
-    train(toy, run, toy_settings(cache=tmp_path / "frames"))
+    with pytest.raises(KeyboardInterrupt):
+        train(toy, run, toy_settings(cache=tmp_path / "frames"), callbacks=[CtrlC("batch", 3, 1)])
+    train(toy, run, toy_settings(cache=tmp_path / "frames", workers=1))
     assert same_bits(run, toy_run)
 
 

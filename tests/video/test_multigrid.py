@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_an_epoch_shows_every_row_once_in_as_few_steps_as_it_can(mode: str, rows
         each = [ids.count(rate) for rate in (8, 4, 2, 1)]
         assert max(each) - min(each) <= 1
     if mode != "long":  # the short one changes at every step
-        assert all(one[:4] != other[:4] for one, other in zip(found, found[1:], strict=False))
+        assert all(one[:4] != other[:4] for one, other in pairwise(found))
     room = world * sum(grid.clips for grid in found)
     assert room >= rows
     if rows > 2000:

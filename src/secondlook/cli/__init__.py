@@ -18,8 +18,9 @@ from secondlook import __version__
 from secondlook.errors import SecondlookError
 
 ORDER = (
-    "demo", "draw", "index", "prepare", "flow", "pose", "weights", "pretrain", "train", "predict", "stream", "explain",
-    "audit", "annotate", "reassess", "evaluate", "report", "export", "show", "list",
+    "demo", "draw", "index", "prepare", "flow", "pose", "language", "weights", "pretrain", "train", "predict", "fuse",
+    "stream", "similar", "explain", "audit", "annotate", "reassess", "evaluate", "report", "study", "export", "show",
+    "figure", "list",
 )  # fmt: skip
 """Order of the verbs in the help: that of the data. A verb that is not named here comes after them."""
 

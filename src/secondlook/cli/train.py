@@ -30,6 +30,7 @@ from secondlook.cli._training import (
     Accumulate,
     BatchSize,
     Cache,
+    CheckpointSteps,
     ClipSize,
     Crop,
     Devices,
@@ -41,7 +42,11 @@ from secondlook.cli._training import (
     Frames,
     Init,
     Modality,
+    Multigrid,
     NoCache,
+    Nodes,
+    Perturb,
+    PerturbMethods,
     Precision,
     Restart,
     Root,
@@ -92,6 +97,8 @@ def run(
         bool, typer.Option("--swap-left-right", help="Mirror left/right labels and swap them.", rich_help_panel=CLIP)
     ] = False,
     jitter: Annotated[float, typer.Option(help="Augmentation: of colour, 0 to 1.", rich_help_panel=CLIP)] = 0.0,
+    perturb: Perturb = 0.0,
+    perturb_methods: PerturbMethods = "srtg",
     recipe: Annotated[
         str,
         typer.Option(
@@ -139,8 +146,11 @@ def run(
     temperature: Temperature = 4.0,
     embeddings: Embeddings = None,
     embedding_weight: EmbeddingWeight = 5.0,
+    multigrid: Multigrid = "none",
     precision: Precision = "32",
     devices: Devices = 1,
+    nodes: Nodes = 1,
+    checkpoint_steps: CheckpointSteps = 0,
     workers: Workers = 2,
     cache: Cache = None,
     no_cache: NoCache = False,
@@ -167,10 +177,12 @@ def run(
         model=model, head=head, head_options=options(head_option), options=options(option), freeze=parts,
         dropout=dropout, init=init, weights=weights or None, frames=frames, height=height, width=width,
         modality=modality, fit=fit, sampling=sampling, stride=stride, crop=crop, flip=flip,
-        swap_left_right=swap_left_right, jitter=jitter, epochs=epochs, batch_size=batch_size, accumulate=accumulate,
+        swap_left_right=swap_left_right, jitter=jitter, perturb=perturb, perturb_methods=perturb_methods,
+        epochs=epochs, batch_size=batch_size, accumulate=accumulate,
         optimizer=optimizer, switch_tolerance=switch_tolerance, learning_rate=lr, weight_decay=weight_decay,
         schedule=schedule, milestones=numbers(milestones), rate_decay=rate_decay, patience=patience, monitor=monitor,
         warmup_epochs=warmup, warmup_steps=warmup_steps, label_smoothing=label_smoothing, precision=precision,
+        multigrid=multigrid, nodes=nodes, checkpoint_steps=checkpoint_steps,
         devices=devices, workers=workers, timeout_s=timeout, root=root, seed=seed,
         teacher=teacher, teacher_videos=teacher_videos, distillation=distillation,
         distillation_weight=distillation_weight, distillation_reduction=distillation_reduction,
@@ -181,7 +193,7 @@ def run(
     if recipe:
         asked |= _of_recipe(ctx, recipe, asked)
     if effective_batch:
-        asked["accumulate"] = -(-effective_batch // (asked["batch_size"] * devices))
+        asked["accumulate"] = -(-effective_batch // (asked["batch_size"] * devices * nodes))
     settings = TrainSettings(**asked)
     table = tables.read(tables.VIDEOS, videos)
     reassessed = tables.read(tables.LABELS, labels) if labels else None
@@ -210,6 +222,8 @@ def _of_recipe(ctx: typer.Context, name: str, asked: dict[str, Any]) -> dict[str
     modality = asked["modality"] or find_card(asked["model"]).clip.modality
     batch_size = asked["batch_size"] if "batch_size" in given else None
     found = recipe(name, asked["model"], asked["head"], modality, batch_size)
+    if "accumulate" in found:  # counted for one device
+        found["accumulate"] = -(-found["accumulate"] // (asked["devices"] * asked["nodes"]))
     return {name: value for name, value in found.items() if options.get(name, name) not in given}
 
 

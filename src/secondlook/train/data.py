@@ -187,6 +187,8 @@ class ClipData(LightningDataModule):
             crop=settings.crop if settings.crop != "auto" else "multi_scale" if spec.fit == "crop" else "zoom",
             flip=settings.flip,
             jitter=settings.jitter,
+            perturb=settings.perturb,
+            perturb_methods=settings.perturb_methods,
             swap_left_right=settings.swap_left_right,
         )
         self.notes: tuple[str, ...] = ()
@@ -236,6 +238,7 @@ class ClipData(LightningDataModule):
             batches = Batches(rows, size, shuffle=split == "train", seed=seed, rank=rank, world=world)
         if split == "train":
             batches.start = self.start
+            batches.set_epoch(self.start[0])  # workers read ahead before Lightning names the epoch
         return batches
 
     def close(self) -> None:

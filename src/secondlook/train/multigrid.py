@@ -1,4 +1,4 @@
-"""Batches of multigrid training for the trainer: which rows at which shape, and whether the network takes the shapes."""
+"""Batches of multigrid training: which rows at which shape, and whether the network takes the shapes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class MultigridBatches(Batches):
 
     Order and shapes depend on `(seed, epoch)` alone. All epochs have the same number of batches, and so have all
     devices. A batch holds at most the clips of its shape, and fewer where the rows do not fill the last cycle, all
-    batches alike.
+    batches alike. Batch normalisation sees the statistics of each shape in turn, and of 8 times the clips early in the
+    long cycle; its running means are fed last by clips of all frames, as validation has them.
 
     Args:
         rows: of the epoch.

@@ -52,8 +52,9 @@ def optimisation(model: nn.Module, settings: TrainSettings, steps_per_epoch: int
 def step_plateau(trainer: Trainer) -> None:
     """Tells a schedule that waits for a plateau what the epoch that ends has come to."""
     for schedule in trainer.lr_scheduler_configs:
-        if schedule.reduce_on_plateau and schedule.monitor in trainer.callback_metrics:
-            schedule.scheduler.step(float(trainer.callback_metrics[schedule.monitor]))
+        plateau, name = schedule.scheduler, schedule.monitor
+        if isinstance(plateau, ReduceLROnPlateau) and name in trainer.callback_metrics:
+            plateau.step(float(trainer.callback_metrics[name]))
 
 
 def optimiser(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:

@@ -105,7 +105,8 @@ def teacher_clips(
         rows: the student's rows.
         student: its input recipe.
         spec: the teacher's.
-        augment: of the student; the teacher's clips get the same, but no change of colour where they are other files.
+        augment: of the student; the teacher's clips get the same, but neither jitter nor perturbation where
+            they are other files.
         settings: of the training.
         root: folder that the rows' paths are relative to.
         other: a videos table of the teacher's own (flow drawn as pictures, say), whose rows are found by `video_id`;
@@ -119,7 +120,7 @@ def teacher_clips(
     """
     check_same_view(student, spec, augment)
     if other is not None:
-        rows, augment = _rows_of(other, rows), replace(augment, jitter=0.0)
+        rows, augment = _rows_of(other, rows), replace(augment, jitter=0.0, perturb=0.0)
         root = Path(tables.made(other).get("root") or root)
     cache, why = cache_that_fits(settings.cache, rows, spec, settings.timeout_s, root)
     dataset = ClipDataset(

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from secondlook.errors import BadValue, UnknownName
 from secondlook.video.multigrid import Multigrid
+from secondlook.video.perturb import Methods
 
 Optimizer = Literal["sgd", "adam", "adamw", "swats"]
 Schedule = Literal["cosine", "step", "plateau", "none"]
@@ -102,6 +103,10 @@ class TrainSettings:
     """Mirror clips of labels that differ only in the words left and right, and swap the label."""
     jitter: float = 0.0
     """Augmentation: strength of the changes of colour, the same for all frames of a clip."""
+    perturb: float = 0.0
+    """Augmentation: share of clips that are blurred, shifted in colour or turned a little (`video.perturb`)."""
+    perturb_methods: Methods = "srtg"
+    """What may then happen to it: a set of `perturb.METHODS`."""
     multigrid: Multigrid = "none"
     """Batches of fewer frames and pixels and as many more clips (`video.multigrid`): `long` within an epoch, `short`
     from step to step, or `both`."""
@@ -149,8 +154,8 @@ class TrainSettings:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise BadValue(getattr(self, name), f"{_words(name)} must be at least 1")
-        for name in ("weight_decay", "warmup_epochs", "warmup_steps", "patience", "checkpoint_steps", "jitter", "workers", "seed",
-                     "embedding_weight"):  # fmt: skip
+        for name in ("weight_decay", "warmup_epochs", "warmup_steps", "patience", "checkpoint_steps", "jitter",
+                     "workers", "seed", "embedding_weight"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise BadValue(getattr(self, name), f"{_words(name)} must not be negative")
         for name in ("label_smoothing", "dropout"):
@@ -158,13 +163,15 @@ class TrainSettings:
                 raise BadValue(getattr(self, name), f"{_words(name)} must lie in [0, 1)")
         if not 0 <= self.flip <= 1:
             raise BadValue(self.flip, "flip is the share of clips that are mirrored and must lie in [0, 1]")
+        if not 0 <= self.perturb <= 1:
+            raise BadValue(self.perturb, "perturb is the share of clips that are perturbed and must lie in [0, 1]")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise BadValue(self.learning_rate, "learning rate must be positive")
         if not self.timeout_s > 0:
             raise BadValue(self.timeout_s, "the time allowed for decoding must be positive", "Give it in seconds.")
         self._check_schedule()
-        words = {"optimizer": Optimizer, "schedule": Schedule, "monitor": Monitor, "precision": Precision, "crop": Crop, "multigrid": Multigrid,
-                 "distillation": Distillation}  # fmt: skip
+        words = {"optimizer": Optimizer, "schedule": Schedule, "monitor": Monitor, "precision": Precision, "crop": Crop,
+                 "multigrid": Multigrid, "distillation": Distillation, "perturb_methods": Methods}  # fmt: skip
         for name, kind in words.items():
             if getattr(self, name) not in get_args(kind):
                 raise UnknownName(name, str(getattr(self, name)), get_args(kind))

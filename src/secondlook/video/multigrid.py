@@ -99,8 +99,13 @@ def grids(base: Grid, mode: Multigrid, least: Least = Least()) -> tuple[tuple[Gr
     for part in cycle(exact, mode):
         shapes = [at_least(shape, exact, least) for shape in part]
         rate = shapes[-1].clips / exact.clips  # the short cycle ends on the shape of the long one
-        found.append(tuple(Grid(*(max(1, round(number)) for number in shape), rate) for shape in shapes))
+        found.append(tuple(_whole(shape, rate) for shape in shapes))
     return tuple(found)
+
+
+def _whole(shape: Shape, rate: float) -> Grid:
+    clips, frames, height, width = (max(1, round(number)) for number in shape)
+    return Grid(clips, frames, height, width, rate)
 
 
 def schedule(rows: int, base: Grid, mode: Multigrid, world: int = 1, least: Least = Least()) -> list[Grid]:  # noqa: B008
@@ -133,7 +138,7 @@ def schedule(rows: int, base: Grid, mode: Multigrid, world: int = 1, least: Leas
 
 
 def sizes(rows: int, batches: list[Grid], world: int = 1) -> npt.NDArray[np.int64]:
-    """Rows of each batch on each device, `N x world`: in proportion to its clips, from 1 to as many; their sum is rows."""
+    """Rows of each batch on each device, `N x world`: in proportion to its clips, from 1 to as many."""
     room = np.repeat([batch.clips - 1 for batch in batches], world).astype(np.int64)
     more = rows - len(room)
     ends = np.cumsum(room) * more // max(1, int(room.sum()))
