@@ -24,10 +24,11 @@ class ClipSpec:
 
     frames: int = 8
     """T, the number of frames the network sees."""
-    sampling: Literal["segments", "dense"] = "segments"
-    """`segments`: the video is cut in T equal parts, one frame from each. `dense`: T frames, `stride` apart."""
+    sampling: Literal["segments", "dense", "normal_start"] = "segments"
+    """`segments`: the video is cut in T equal parts, one frame from each. `dense`: T frames, `stride` apart.
+    `normal_start`: a clip that starts in the first half of the video (`video.sample`)."""
     stride: int = 1
-    """Distance in frames between two sampled frames (`dense` only)."""
+    """Distance in frames between two sampled frames (not for `segments`)."""
     short_side: int = 128
     """The short side is resized to this many pixels before cropping (`fit="crop"`)."""
     height: int = 112
@@ -40,11 +41,20 @@ class ClipSpec:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     short_video: Literal["repeat_last", "loop"] = "repeat_last"
     """What fills the clip where the video has fewer frames than the recipe spans."""
+    frame_size: tuple[int, int] | None = None
+    """Height and width that every frame is resized to before cropping, whatever its shape (`fit="crop"`); None:
+    `short_side` decides, and the shape is kept."""
+    start: Literal["resample", "clip"] = "resample"
+    """`normal_start` in training: how starts outside the first half are brought into it."""
+    rest: Literal["stride", "uniform"] = "stride"
+    """`normal_start`: the frames after the first are `stride` apart, or drawn uniformly."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "stride", "short_side", "height", "width"):
             if getattr(self, name) < 1:
                 raise BadValue(getattr(self, name), f"{name} of a clip must be at least 1")
+        if self.frame_size is not None and (self.frame_size[0] < self.height or self.frame_size[1] < self.width):
+            raise BadValue(self.frame_size, f"a crop of {self.height}x{self.width} does not fit in frame_size")
         if self.modality not in CHANNELS:
             raise BadValue(self.modality, f"modality must be one of {', '.join(CHANNELS)}")
         if not len(self.mean) == len(self.std) == self.channels:
@@ -62,7 +72,9 @@ class ClipSpec:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ClipSpec:
         """Reads what `to_dict` wrote."""
-        return cls(**{**data, "mean": tuple(data["mean"]), "std": tuple(data["std"])})
+        size = data.get("frame_size")
+        read = {"mean": tuple(data["mean"]), "std": tuple(data["std"]), "frame_size": tuple(size) if size else None}
+        return cls(**{**data, **read})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from secondlook.bulk.ray_data import Cluster, run
 from secondlook.bulk.shards import Shards, Work
 from secondlook.errors import BadValue
 from secondlook.predict.loader import cache_that_fits, root_of
-from secondlook.predict.parts import parts_of
 from secondlook.predict.run import Plan, PredictResult, PredictSettings, result_of
 from secondlook.predict.weights import LoadedModel, load_run
 from secondlook.video.cache import FrameCache
@@ -119,21 +118,22 @@ def predict(
     resumed = sum(len(shards.ranges[number]) for number in run(job, shards, cluster, advance))
     seconds = time.perf_counter() - began_s
     _join(shards, output, plan)
-    return result_of(output, resumed, (total - resumed) * plan.views.total / seconds)
+    return result_of(output, resumed, (total - resumed) * plan.views_a_video / seconds)
 
 
 def _ranges(plan: Plan) -> list[range]:
     """Parts of the local run, cut where batches begin, so that the network sees the same batches."""
+    if plan.views.every:  # batches begin at no regular rows
+        return plan.parts
     rows, clips = len(plan.chosen), plan.views.total
     step = plan.keys_a_batch // math.gcd(plan.keys_a_batch, plan.views.clips)
     size = step * max(1, min(SHARD_CLIPS, rows * clips // AT_LEAST) // (clips * step))
-    parts = parts_of(rows, plan.views)
-    return [range(start, min(start + size, p.stop)) for p in parts for start in range(p.start, p.stop, size)]
+    return [range(start, min(start + size, p.stop)) for p in plan.parts for start in range(p.start, p.stop, size)]
 
 
 def _join(shards: Shards, output: Path, plan: Plan) -> None:
     """Writes the output as the local run does: one row group a part."""
-    stops = {part.stop for part in parts_of(len(plan.chosen), plan.views)}
+    stops = {part.stop for part in plan.parts}
     gathered: list[pa.Table] = []
     with tables.Writer(tables.PREDICTIONS, output, plan.made) as writer:
         for rows, (table, _) in zip(shards.ranges, shards.read_all(), strict=True):

@@ -22,16 +22,26 @@ FamilyOption = Annotated[
 ]
 Frames = Annotated[int | None, typer.Option(help="Frames of a clip.", rich_help_panel=CLIP)]
 ClipSize = Annotated[str, typer.Option(help="Pixels of a clip, as HxW: 112x112.", rich_help_panel=CLIP)]
+FrameSize = Annotated[
+    str,
+    typer.Option(help="Pixels of a frame before the crop, as HxW, whatever its shape: 256x340.", rich_help_panel=CLIP),
+]
 Modality = Annotated[
     str | None, typer.Option(help="rgb, luma_difference, or flow (of a flow table).", rich_help_panel=CLIP)
 ]
 Fit = Annotated[str | None, typer.Option(help="crop, or squash the whole frame.", rich_help_panel=CLIP)]
-Sampling = Annotated[str | None, typer.Option(help="segments or dense.", rich_help_panel=CLIP)]
-Stride = Annotated[int | None, typer.Option(help="Between frames of a dense clip.", rich_help_panel=CLIP)]
+Sampling = Annotated[str | None, typer.Option(help="segments, dense or normal_start.", rich_help_panel=CLIP)]
+Stride = Annotated[
+    int | None, typer.Option(help="Between frames of a dense or normal_start clip.", rich_help_panel=CLIP)
+]
 Crop = Annotated[str, typer.Option(help="Augmentation: auto, none, random, multi_scale, zoom.", rich_help_panel=CLIP)]
 Flip = Annotated[
     float, typer.Option(help="Augmentation: share of clips mirrored, where labels allow.", rich_help_panel=CLIP)
 ]
+Perturb = Annotated[
+    float, typer.Option(help="Augmentation: share of clips blurred, recoloured, turned.", rich_help_panel=CLIP)
+]
+PerturbMethods = Annotated[str, typer.Option(help="Of --perturb: srtg or mtnet.", rich_help_panel=CLIP)]
 Epochs = Annotated[int, typer.Option(rich_help_panel=OPTIMISER)]
 BatchSize = Annotated[int, typer.Option(help="Clips a step on each device.", rich_help_panel=OPTIMISER)]
 Accumulate = Annotated[int, typer.Option(help="Steps an update.", rich_help_panel=OPTIMISER)]

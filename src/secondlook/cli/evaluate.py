@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,8 @@ import typer
 
 from secondlook.cli._say import AsJson, Seed, finish
 from secondlook.cli._table import left_out_words, percent, say_table
+from secondlook.cli._words import numbers
+from secondlook.errors import BadValue
 
 
 def run(
@@ -24,6 +26,15 @@ def run(
     ] = None,
     split: Annotated[str, typer.Option(help="Only videos of this split; all when left out.")] = "",
     top_k: Annotated[int, typer.Option(help="k of the second accuracy.")] = 5,
+    top: Annotated[str, typer.Option(help="Every k instead, as 1,3,5.")] = "",
+    details: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables and pictures by class: accuracy, confusions, precision-recall, ratios."),
+    ] = None,
+    over_splits: Annotated[
+        bool,
+        typer.Option("--over-splits", help="Each table is one of the dataset's splits; tells each and their mean."),
+    ] = False,
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
     seed: Seed = 0,
@@ -31,24 +42,38 @@ def run(
 ) -> None:
     """Measure models against the given labels and against the reassessed label sets (ReaL), with intervals.
 
+    With --over-splits the tables of one model (by its name) are test sets of published splits: accuracy on each, and
+    the mean in which splits count alike. With --details and two or more tables, the accuracy of each class under the
+    first is divided by that under each other one: give flow first, then RGB.
+
     Example: `secondlook evaluate a.parquet b.parquet --labels labels.parquet --videos videos.parquet -o scores.json`
     """
     from secondlook import tables
     from secondlook.audit import name_models, read_video_rows
     from secondlook.evaluate.scores import score, write
 
+    tops = numbers(top)
     read = [read_video_rows(path) for path in predictions]
+    if over_splits:
+        if labels is not None or details is not None:
+            raise BadValue("--over-splits", "tells accuracy on each split only", "Leave --labels and --details out.")
+        _over_splits(predictions, read, tops or (1, top_k), output, as_json)
+        return
     models = dict(zip(name_models(read, predictions), read, strict=True))
     reassessed = None if labels is None else tables.read(tables.LABELS, labels)
     listed = None if videos is None else tables.read(tables.VIDEOS, videos)
-    options = {"top_k": top_k, "split": split, "resamples": resamples, "confidence": confidence}
-    scores = score(models, reassessed, listed, top_k=top_k, split=split, resamples=resamples,
+    options = {"top_k": top_k, "top": list(tops), "split": split, "resamples": resamples, "confidence": confidence}
+    scores = score(models, reassessed, listed, top_k=top_k, top=tops, split=split, resamples=resamples,
                    confidence=confidence, seed=seed)  # fmt: skip
     result = dict(scores)
     if output is not None:
         inputs = [*predictions, *(path for path in (labels, videos) if path is not None)]
         write(scores, output, tables.provenance("evaluate", options, inputs, seed))
         result["wrote"] = str(output)
+    if details is not None:
+        from secondlook.cli._details import write_details
+
+        result["details"] = write_details(models, predictions, tops or (1, top_k), split, details)
     if not as_json:
         _say_accuracy(scores)
         _say_pairs(scores)
@@ -139,4 +164,43 @@ def words(result: Mapping[str, Any]) -> str:
     lines += left_out_words(result["left_out"])
     if "wrote" in result:
         lines.append(f"wrote {result['wrote']}")
+    if "details" in result:
+        lines.append(f"wrote {len(result['details']['files'])} files by class to {result['details']['folder']}")
+        lines += [
+            f"{name}: mean average precision {found['mean_average_precision']:.3f}; most confused: "
+            + ("; ".join(found["confused"]) or "nothing")
+            + (f"; by view top-1 {percent(found['per_view']['top1'])} of {found['per_view']['n']} views"
+               if found["per_view"]["n"] else "")
+            for name, found in result["details"]["models"].items()
+        ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _over_splits(
+    paths: Sequence[Path], read: Sequence[Any], top: Sequence[int], output: Path | None, as_json: bool
+) -> None:
+    """Says accuracy on each split and the mean over them, one block a model."""
+    import json
+
+    from secondlook import tables
+    from secondlook.evaluate.over_splits import over_splits
+
+    models: dict[str, dict[str, Any]] = {}
+    for path, table in zip(paths, read, strict=True):
+        of = models.setdefault(str(tables.made(table).get("model") or "model"), {})
+        of[path.stem if path.stem not in of else str(path)] = table
+    found = over_splits(models, top=top)
+    result: dict[str, Any] = {"models": found}
+    words = ""
+    if output is not None:
+        made = tables.provenance("evaluate", {"over_splits": True, "top": list(top)}, paths)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps({**result, "made": made}), encoding="utf-8")
+        result["wrote"], words = str(output), f"wrote {output}"
+    if not as_json:
+        for model in found:
+            rows = [(r["name"], r["n"], *(percent(r[m]) for m in model["metrics"])) for r in model["splits"]]
+            rows.append(("mean over splits", "", *(percent(model["mean"][m]) for m in model["metrics"])))
+            rows.append(("standard deviation", "", *(percent(model["sd"][m]) for m in model["metrics"])))
+            say_table(f"{model['name']} on {len(rows) - 2} splits", ("split", "videos", *model["metrics"]), rows)
+    finish(result, words, as_json, sum(r["left_out"] for model in found for r in model["splits"]))

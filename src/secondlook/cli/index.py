@@ -47,6 +47,10 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Decode every file; writes OUTPUT.quarantine.csv too.")
     ] = False,
+    balance: Annotated[
+        Path | None,
+        typer.Option("--balance", help="Also draw frames (or clips) a class here, both tails named: .png, .svg, .pdf."),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.01, help="With --check: seconds allowed for one file.")] = 30.0,
     workers: Annotated[int, typer.Option(min=0, help="With --check: files decoded at once; 0: one a core.")] = 0,
     as_json: AsJson = False,
@@ -72,7 +76,20 @@ def run(
         workers=workers,
         progress=progress,
     )
-    finish(_facts(result), _words(result), as_json, result.failed_rows)
+    facts, words = _facts(result), _words(result)
+    if balance is not None:
+        facts["balance_picture"] = _draw(result, balance)
+        words += f"\nbalance drawn: {balance}"
+    finish(facts, words, as_json, result.failed_rows)
+
+
+def _draw(result: IndexResult, path: Path) -> Path:
+    from secondlook.report import figures, score_figures
+
+    of = result.balance
+    most, fewest = ([name for name, _ in tail] for tail in of.tails())
+    unit = "frames" if of.frames else "clips"
+    return figures.save(score_figures.class_bars(of.counted, f"{unit} of the class", most, fewest), path)
 
 
 def _facts(result: IndexResult) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from secondlook.cli._training import (
     Fit,
     Flip,
     Frames,
+    FrameSize,
     Init,
     Modality,
     Multigrid,
@@ -87,6 +88,7 @@ def run(
     weights: Weights = "",
     frames: Frames = None,
     size: ClipSize = "",
+    frame_size: FrameSize = "",
     modality: Modality = None,
     fit: Fit = None,
     sampling: Sampling = None,
@@ -172,10 +174,12 @@ def run(
     from secondlook.train.settings import TrainSettings
 
     height, width = height_width(size)
+    frame_height, frame_width = height_width(frame_size)
     parts = tuple(part.strip() for part in freeze.split(",") if part.strip())
     asked: dict[str, Any] = dict(  # noqa: C408 (names as of a call)
         model=model, head=head, head_options=options(head_option), options=options(option), freeze=parts,
         dropout=dropout, init=init, weights=weights or None, frames=frames, height=height, width=width,
+        frame_size=(frame_height, frame_width) if frame_size else None,
         modality=modality, fit=fit, sampling=sampling, stride=stride, crop=crop, flip=flip,
         swap_left_right=swap_left_right, jitter=jitter, perturb=perturb, perturb_methods=perturb_methods,
         epochs=epochs, batch_size=batch_size, accumulate=accumulate,

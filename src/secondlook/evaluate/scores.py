@@ -2,12 +2,12 @@
 
 A *score* is `{"count", "n", "rate", "low", "high"}`: hits, videos, `count / n`, and the ends of the bootstrap interval,
 all shares in [0, 1] (None where n is 0). A *difference* is `{"points", "low", "high"}` in percentage points, paired.
-Metrics are named `top1` and `top5` (or `top3`, ..., by the k that was asked for and that there are classes for).
+Metrics are named `top1` and `top5` (or `top3`, ..., by each k that was asked for and that there are classes for).
 
 ```
 layout        1
 n             videos evaluated: usable, labelled, in the split, predicted by every model
-top_k         k of the second metric          metrics   ["top1", "top5"], or ["top1"] where k is 1
+top_k         largest k                       metrics   ["top1", "top5"]; top1 is always there, first
 split         the split asked for, or ""      notes     [sentences]
 left_out      [{"status", "count", "failed", "examples"}]: videos not evaluated; `failed`: not by intention
 labels        {"space": name, "names": [K names], "groups": [K coarse groups, "" for none]}
@@ -47,7 +47,7 @@ dropped videos with {given label}, so that n is the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ import pyarrow.compute as pc
 
 from secondlook import tables
 from secondlook.audit import Aligned, Ranking, align
+from secondlook.errors import BadValue
 from secondlook.evaluate import confusion
 from secondlook.evaluate.accuracy import hits, per_class, per_group
 from secondlook.evaluate.bootstrap import Outcome, Resampled, groups_or_none, resample
@@ -77,6 +78,7 @@ def score(
     videos: pa.Table | None = None,
     *,
     top_k: int = 5,
+    top: Sequence[int] = (),
     split: str = "",
     resamples: int = 2000,
     confidence: float = 0.95,
@@ -93,6 +95,7 @@ def score(
         labels: reassessed label sets; original accuracy only when None.
         videos: adds groups (the bootstrap then draws whole groups) and true label sets.
         top_k: k of the second metric.
+        top: every k instead, as 1, 3, 5; top-1 is always measured.
         split: only videos of this split; all when empty.
         resamples: of the bootstrap.
         confidence: of the intervals.
@@ -105,10 +108,13 @@ def score(
         BadValue: if tables do not fit together, or a number is out of range.
         UnknownName: if there is no such split.
     """
-    aligned = align(predictions, videos, top_k=top_k, split=split)
+    if top and min(top) < 1:
+        raise BadValue(list(top), "every k must be at least 1", "Give --top 1,3,5.")
+    aligned = align(predictions, videos, top_k=max(top) if top else top_k, split=split)
     looked = None if labels is None else review(labels, aligned)
     true, known_N = _true_sets(aligned)
-    metrics = {"top1": 1} | {f"top{aligned.top_k}": aligned.top_k}
+    kept = sorted({1, *(min(k, aligned.top_k) for k in (top or (top_k,)))})
+    metrics = {f"top{k}": k for k in kept}
     outcomes = {
         f"{ranking.name}/{metric}/{against}": outcome
         for ranking in aligned.rankings

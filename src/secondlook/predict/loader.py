@@ -106,7 +106,8 @@ class ClipDataset(Dataset[Item]):
         train: random frames, `augment`; else frames and crops of the test protocol.
         seed: see above; unused in testing.
         augment: settings of the augmentation, None for none.
-        views: temporal views a video (testing).
+        views: temporal views a video (testing); None: a key's view is the number of one of the clips that follow each
+            other without overlap (`sample.tile`).
         crops: spatial crops a view (testing).
         cache: where decoded frames are kept; None decodes each time.
         timeout_s: decoding is cut off after this long, by a child process; None decodes here, without a limit.
@@ -126,7 +127,7 @@ class ClipDataset(Dataset[Item]):
         train: bool,
         seed: int = 0,
         augment: Augment | None = None,
-        views: int = 1,
+        views: int | None = 1,
         crops: int = 1,
         cache: FrameCache | None = None,
         timeout_s: float | None = 30.0,
@@ -150,17 +151,21 @@ class ClipDataset(Dataset[Item]):
         self._guard = None if timeout_s is None else Guard(timeout_s)
 
     def __len__(self) -> int:
-        return len(self._label) * self.views
+        return len(self._label) * (self.views or 1)
 
     def __getitem__(self, key: Key | int) -> Item:
         if not isinstance(key, Key):
-            row, view = divmod(key, self.views)
+            row, view = divmod(key, self.views or 1)
             key = Key(row, 0, view)
         return self.item_of(key, self.clip_of(key))
 
     def clip_of(self, key: Key) -> Clip:
         """The frames that are sampled for a key, at working size."""
-        clip = self.frames_of(key, Sampling.from_spec(self.spec, key.view, self.views))
+        if self.views is None:
+            sampling = Sampling.tile_of(self.spec, key.view)
+        else:
+            sampling = Sampling.from_spec(self.spec, key.view, self.views)
+        clip = self.frames_of(key, sampling)
         if key.shape is None or not clip.usable:
             return clip
         return clip.pick(frame_choice(len(clip.frames_THWC), key.shape[0]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +30,21 @@ class Parts:
     Args:
         output: the table that the parts will become.
         made: how it is made; parts that say the same are kept.
-        rows: number of videos.
-        views: views a video.
+        parts: rows of each part (`parts_of`).
     """
 
-    def __init__(self, output: Path, made: dict[str, Any], rows: int, views: Views) -> None:
-        self.output, self.made, self.views = output, made, views
+    def __init__(self, output: Path, made: dict[str, Any], parts: Sequence[range]) -> None:
+        self.output, self.made = output, made
         self.folder = output.with_name(output.name + ".parts")
         about = self.folder / "made.json"
         if not about.is_file() or read_json(about) != made:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             write_json(about, made)
-        self.all = parts_of(rows, views)
+        self.all = [*parts]
         self.todo = [part for part in self.all if not self._path(part).is_file()]
         """Ranges of rows, in order; `write` takes the first away."""
-        self.resumed = rows - sum(len(part) for part in self.todo)
+        self.resumed = sum(len(part) for part in self.all) - sum(len(part) for part in self.todo)
         """Videos that an earlier run had done."""
 
     def _path(self, part: range) -> Path:
@@ -63,8 +62,22 @@ class Parts:
         shutil.rmtree(self.folder)
 
 
-def parts_of(rows: int, views: Views) -> list[range]:
-    """Rows of each part."""
+def parts_of(rows: int, views: Views, clips_R: NDArray[np.int64] | None = None) -> list[range]:
+    """Rows of each part.
+
+    Args:
+        rows: number of videos.
+        views: views a video.
+        clips_R: temporal clips of each video where they differ; None: `views.clips` of all.
+    """
+    if clips_R is not None:
+        parts, start, gathered = [], 0, 0
+        for row, clips in enumerate(clips_R.tolist()):
+            if row > start and gathered + clips * views.crops > PART_CLIPS:
+                parts.append(range(start, row))
+                start, gathered = row, 0
+            gathered += clips * views.crops
+        return [*parts, range(start, rows)] if rows else []
     size = max(1, PART_CLIPS // views.total)
     return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
 
@@ -74,21 +87,28 @@ class KeyBatches:
 
     Args:
         todo: rows of each part.
-        views: temporal views a video.
+        views: temporal views a video, of all or of each row.
         keys: of a batch, at most.
     """
 
-    def __init__(self, todo: Sequence[range], views: int, keys: int) -> None:
+    def __init__(self, todo: Sequence[range], views: int | NDArray[np.int64], keys: int) -> None:
         self.todo, self.views, self.keys = tuple(todo), views, keys
 
     def __len__(self) -> int:
-        return sum(-(-len(part) * self.views // self.keys) for part in self.todo)
+        return sum(-(-self.keys_of(part) // self.keys) for part in self.todo)
 
     def __iter__(self) -> Iterator[list[Key]]:
         for part in self.todo:
-            for start in range(0, len(part) * self.views, self.keys):
-                places = range(start, min(start + self.keys, len(part) * self.views))
-                yield [Key(part.start + place // self.views, 0, place % self.views) for place in places]
+            keys = (Key(row, 0, view) for row in part for view in range(self._views_of(row)))
+            while batch := [*islice(keys, self.keys)]:
+                yield batch
+
+    def keys_of(self, part: range) -> int:
+        """How many keys a part has."""
+        return sum(map(self._views_of, part))
+
+    def _views_of(self, row: int) -> int:
+        return self.views if isinstance(self.views, int) else int(self.views[row])
 
 
 class Rows:

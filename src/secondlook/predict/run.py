@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,7 @@ from secondlook import tables
 from secondlook.errors import BadValue
 from secondlook.predict.loader import Batch, ClipDataset, Loader, cache_that_fits, check_modality, fingerprint
 from secondlook.predict.matching import match_labels
-from secondlook.predict.parts import KeyBatches, Parts, Rows
+from secondlook.predict.parts import KeyBatches, Parts, Rows, parts_of
 from secondlook.predict.views import Fusion, Views
 from secondlook.predict.weights import LoadedModel, quick_on_cpu
 from secondlook.video.cache import FrameCache
@@ -125,7 +125,7 @@ def predict(
     if plan.is_made(output):
         return result_of(output, len(plan.chosen), 0.0)
     cache, _ = cache_that_fits(settings.cache, plan.chosen, model.card.clip, settings.timeout_s, settings.root)
-    parts = Parts(output, plan.made, len(plan.chosen), plan.views)
+    parts = Parts(output, plan.made, plan.parts)
     done = parts.resumed
     began_s = time.perf_counter()
     for table, last_row in plan.predicted(model, plan.chosen, tuple(parts.todo), cache):
@@ -135,7 +135,7 @@ def predict(
             on_step(last_row + 1, len(plan.chosen))
     parts.join()
     seconds = time.perf_counter() - began_s
-    return result_of(output, done, (len(plan.chosen) - done) * plan.views.total / seconds)
+    return result_of(output, done, (len(plan.chosen) - done) * plan.views_a_video / seconds)
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,8 @@ class Plan:
     """Those that the model's recipe allows: where it squashes the frame there is one crop."""
     columns_K: NDArray[np.int64]
     """Which column of the network becomes column `k`."""
+    clips_R: NDArray[np.int64]
+    """Temporal clips of each of these rows."""
     directional: bool
     """A mirrored clip may have another label."""
     settings: PredictSettings
@@ -162,7 +164,7 @@ class Plan:
         chosen = match.relabel(rows_of_split(videos, settings.split))
         directional = model.labels.directional or match.labels.directional
         crops = crop_names(model.card.clip, settings.views.crops, directional=directional)
-        views = Views(settings.views.clips, len(crops))
+        views = replace(settings.views, crops=len(crops))
         made = tables.provenance(command, settings.of_result(), [model.weights]) | {
             "label_space": match.labels.to_dict(),
             "card": model.card.to_dict(),
@@ -174,7 +176,18 @@ class Plan:
             "rows": fingerprint(chosen),
         }
         made = {"table": "predictions"} | json.loads(json.dumps(made))
-        return cls(chosen, views, match.columns_K, directional, settings, made)
+        clips_R = views.clips_of(chosen, model.card.clip)
+        return cls(chosen, views, match.columns_K, clips_R, directional, settings, made)
+
+    @property
+    def parts(self) -> list[range]:
+        """Rows of each part."""
+        return parts_of(len(self.chosen), self.views, self.clips_R if self.views.every else None)
+
+    @property
+    def views_a_video(self) -> float:
+        """On average."""
+        return float(self.clips_R.mean()) * self.views.crops
 
     def is_made(self, output: Path) -> bool:
         """Whether the output is there already, made in this very way."""
@@ -197,7 +210,7 @@ class Plan:
             rows,
             model.card.clip,
             train=False,
-            views=self.settings.views.clips,
+            views=None if self.views.every else self.views.clips,
             crops=self.settings.views.crops,
             cache=cache,
             timeout_s=self.settings.timeout_s,
@@ -205,10 +218,10 @@ class Plan:
             directional=self.directional,
         )
         gathered, left = Rows(rows, dataset.crop_names, self.columns_K, self.settings.fuse), list(ranges)
-        batches = KeyBatches(ranges, self.views.clips, self.keys_a_batch)
+        batches = KeyBatches(ranges, self.views.clips_of(rows, model.card.clip), self.keys_a_batch)
         for batch, logits_BK in _outputs(model, dataset, batches, self.settings):
             gathered.add(batch, logits_BK)
-            whole = len(gathered.facts) == len(left[0]) * self.views.clips
+            whole = len(gathered.facts) == batches.keys_of(left[0])
             if whole:
                 left.pop(0)
             yield gathered.take() if whole else None, batch.facts[-1].row

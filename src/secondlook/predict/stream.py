@@ -150,6 +150,6 @@ def default_stride(spec: ClipSpec, frame_count: int | None) -> int:
     A recipe of dense clips has its stride. One of segments takes T frames spread over the video: then as many frames
     apart as lets at least T of them be seen, `max(1, floor(n / T))`; every frame where n is not known beforehand.
     """
-    if spec.sampling == "dense":
+    if spec.sampling != "segments":
         return spec.stride
     return max(1, (frame_count or 0) // spec.frames)

@@ -21,7 +21,7 @@ from secondlook.labels import LabelSpace
 
 Which = Literal["best", "last"]
 
-FITS, SAMPLINGS = ("crop", "squash"), ("segments", "dense")
+FITS, SAMPLINGS = ("crop", "squash"), ("segments", "dense", "normal_start")
 NORMALISATION: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "rgb": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "luma_difference": ((0.45, 0.0), (0.25, 0.1)),
@@ -76,7 +76,10 @@ def with_clip(card: ModelCard, **wishes: Any) -> ModelCard:
     clip = card.clip
     if ("height" in wanted or "width" in wanted) and "short_side" not in wanted:
         smaller = min(wanted.get("height", clip.height), wanted.get("width", clip.width))
-        wanted["short_side"] = max(1, round(clip.short_side * smaller / min(clip.height, clip.width)))
+        scale = smaller / min(clip.height, clip.width)
+        wanted["short_side"] = max(1, round(clip.short_side * scale))
+        if clip.frame_size is not None and "frame_size" not in wanted:
+            wanted["frame_size"] = tuple(round(side * scale) for side in clip.frame_size)
     for name, known in (("modality", tuple(CHANNELS)), ("fit", FITS), ("sampling", SAMPLINGS)):
         if name in wanted and wanted[name] not in known:
             raise UnknownName(name, wanted[name], known)

@@ -13,7 +13,7 @@ from typing import Any
 
 from secondlook import tables
 from secondlook.errors import BadValue
-from secondlook.study.fusion import fuse_tables
+from secondlook.evaluate.fusion import fuse_files
 from secondlook.study.plan import LOG, PREDICTIONS, RUN, UNIT, Unit
 from secondlook.study.workers import Worker
 
@@ -162,7 +162,7 @@ def make(unit: Unit, worker: Worker, fingerprint: str, *, restart: bool) -> Outc
     began_s, failed_rows = time.perf_counter(), False
     if unit.row.fuse:
         try:
-            fuse_tables([folder / PREDICTIONS for folder in unit.after], unit.predictions)
+            fuse_files([folder / PREDICTIONS for folder in unit.after], unit.predictions)
         except (BadValue, OSError) as error:
             return _write(unit.folder, Outcome(FAILED, str(error), fingerprint))
     else:

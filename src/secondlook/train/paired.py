@@ -156,7 +156,7 @@ def check_same_view(student: ClipSpec, teacher: ClipSpec, augment: Augment) -> N
     Raises:
         BadValue: naming what differs.
     """
-    if span(student) != span(teacher):
+    if (student.sampling, span(student)) != (teacher.sampling, span(teacher)):
         raise BadValue(
             _recipe(student),
             f"the teacher's clips, {_recipe(teacher)}, cover another time",
@@ -169,6 +169,10 @@ def check_same_view(student: ClipSpec, teacher: ClipSpec, augment: Augment) -> N
         raise BadValue(shape, f"{rule} ({teacher.fit})", cure)
     if student.fit == "squash":
         return
+    forms = [s.frame_size and s.frame_size[0] / s.frame_size[1] for s in (student, teacher)]
+    if forms[0] != forms[1]:
+        raise BadValue(shape, f"{rule}: frames are brought to another shape ({teacher.frame_size})",
+                       "Give the student the teacher's --frame-size.")  # fmt: skip
     sizes = [(s.short_side, s.height, s.width) for s in (student, teacher)]
     if augment.crop == "random" and sizes[0] != sizes[1]:
         raise BadValue(shape, f"{rule}: random crops of two sizes lie apart", cure)
@@ -181,8 +185,10 @@ def check_same_view(student: ClipSpec, teacher: ClipSpec, augment: Augment) -> N
 
 def span(spec: ClipSpec) -> int:
     """Frames of the video that a dense clip covers, the gap after its last one included; 0: the whole video."""
-    return spec.frames * spec.stride if spec.sampling == "dense" else 0
+    return spec.frames * spec.stride if spec.sampling != "segments" else 0
 
 
 def _recipe(spec: ClipSpec) -> str:
-    return f"{spec.frames}x{spec.stride} frames" if spec.sampling == "dense" else f"{spec.frames} segments"
+    if spec.sampling == "segments":
+        return f"{spec.frames} segments"
+    return f"{spec.frames}x{spec.stride} frames" + ", normal_start" * (spec.sampling == "normal_start")

@@ -90,6 +90,8 @@ class TrainSettings:
     height: int | None = None
     width: int | None = None
     short_side: int | None = None
+    frame_size: tuple[int, int] | None = None
+    """Height and width of the frames before the crop, whatever their shape (`video.presets`)."""
     fit: str | None = None
     sampling: str | None = None
     stride: int | None = None
@@ -214,7 +216,7 @@ class TrainSettings:
     @property
     def clip(self) -> dict[str, Any]:
         """What is asked of the input recipe, by the names of `ClipSpec`."""
-        names = ("frames", "height", "width", "short_side", "fit", "sampling", "stride", "modality")
+        names = ("frames", "height", "width", "short_side", "frame_size", "fit", "sampling", "stride", "modality")
         return {name: getattr(self, name) for name in names}
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,6 +224,7 @@ class TrainSettings:
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()} | {
             "freeze": [*self.freeze],
             "milestones": [*self.milestones],
+            "frame_size": self.frame_size and [*self.frame_size],
         }
 
     @classmethod
@@ -240,8 +243,9 @@ class TrainSettings:
             for k in ("cache", "root", "init", "teacher", "teacher_videos", "embeddings")
             if data.get(k) is not None
         }
-        return cls(**{**data, **paths, "freeze": tuple(data.get("freeze", ())),
-                      "milestones": tuple(data.get("milestones", ()))})  # fmt: skip
+        size = data.get("frame_size")
+        lists = {name: tuple(data.get(name, ())) for name in ("freeze", "milestones")}
+        return cls(**{**data, **paths, **lists, "frame_size": tuple(size) if size else None})
 
 
 def _words(name: str) -> str:

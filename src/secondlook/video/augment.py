@@ -19,6 +19,7 @@ from secondlook.cards import ClipSpec
 from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace, normalise
 from secondlook.video import transform
+from secondlook.video.perturb import Methods, draw, perturb
 
 Crop = Literal["none", "random", "multi_scale", "zoom"]
 SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -53,12 +54,20 @@ class Augment:
     """True where a mirrored clip may have another label: then only clips with a label in `flip_pairs` are mirrored."""
     jitter: float = 0.0
     """Brightness, contrast and saturation are each scaled by a factor from `[1 - jitter, 1 + jitter]`."""
+    perturb: float = 0.0
+    """Probability that a clip is blurred, shifted in colour or turned a little (`perturb.perturb`)."""
+    perturb_methods: Methods = "srtg"
+    """What may then happen to it: a set of `perturb.METHODS`."""
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(Crop):
             raise BadValue(self.crop, f"crop must be one of {', '.join(get_args(Crop))}")
         if not 0 <= self.flip <= 1:
             raise BadValue(self.flip, "flip is a probability")
+        if not 0 <= self.perturb <= 1:
+            raise BadValue(self.perturb, "perturb is a probability")
+        if self.perturb_methods not in get_args(Methods):
+            raise BadValue(self.perturb_methods, f"perturb_methods must be one of {', '.join(get_args(Methods))}")
         if not 0 <= self.jitter <= 1:
             raise BadValue(self.jitter, "jitter must lie in [0, 1]")
         if self.flip and self.directional and not self.flip_pairs:
@@ -81,6 +90,8 @@ class Augment:
         crop: Crop = "multi_scale",
         flip: float = 0.0,
         jitter: float = 0.0,
+        perturb: float = 0.0,
+        perturb_methods: Methods = "srtg",
         swap_left_right: bool = False,
     ) -> Augment:
         """Settings that fit a label space: directional labels are never mirrored, unless their pairs are to be swapped.
@@ -90,11 +101,13 @@ class Augment:
             crop: see the field.
             flip: probability of mirroring, where it is allowed.
             jitter: see the field.
+            perturb: see the field.
+            perturb_methods: see the field.
             swap_left_right: mirror clips whose label has a left/right twin (`left_right_pairs`) and swap the label.
         """
         pairs = left_right_pairs(labels) if swap_left_right else ()
         allowed = flip if pairs or not labels.directional else 0.0
-        return cls(crop, allowed, pairs, labels.directional, jitter)
+        return cls(crop, allowed, pairs, labels.directional, jitter, perturb, perturb_methods)
 
     def check(self, spec: ClipSpec) -> None:
         """Refuses what a recipe cannot take.
@@ -102,6 +115,8 @@ class Augment:
         Raises:
             BadValue: if the colours of flow are to change: they are motion.
         """
+        if self.perturb and spec.modality == "flow":
+            raise BadValue(self.perturb, "flow is motion, which turns and colour make wrong", "Leave --perturb out.")
         if self.jitter and spec.modality == "flow":
             raise BadValue(self.jitter, "flow has no colour to jitter", "Leave --jitter out.")
 
@@ -172,6 +187,8 @@ def augment(
     twin = settings.mirrors_to(label)
     if mirror < settings.flip and twin is not None:
         x_TCHW, label = transform.mirror(x_TCHW, spec.modality), twin
+    if settings.perturb:
+        x_TCHW = perturb(x_TCHW, draw(settings.perturb, settings.perturb_methods, generator))
     if settings.jitter:
         x_TCHW = colour_jitter(x_TCHW, *(1 + settings.jitter * (2 * f - 1) for f in factors))
     return transform.normalise(x_TCHW, spec), label

@@ -47,9 +47,11 @@ class Box:
 
 
 def working_size(spec: ClipSpec) -> Size:
-    """Size at which frames are decoded for a recipe: its short side, or height and width where it squashes."""
+    """Size at which frames are decoded for a recipe: its short side; its frame size; its own where it squashes."""
     if spec.fit == "squash":
         return Size(height=spec.height, width=spec.width)
+    if spec.frame_size is not None:
+        return Size(height=spec.frame_size[0], width=spec.frame_size[1])
     return Size(short_side=spec.short_side)
 
 
