@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
@@ -49,18 +48,18 @@ def test_an_update_sees_128_clips(model: str, batch_size: int | None, clips: int
 
 @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "72")
 def test_steps_of_srtg_and_of_class_regularisation() -> None:
-    srtg = TrainSettings(**known(recipe("srtg", "r3d:r3d-34")))
+    srtg = TrainSettings(**recipe("srtg", "r3d:r3d-34"))
     assert (srtg.epochs, srtg.peak_learning_rate) == (150, 0.1)
     rates = [rate_factor(srtg, epoch * 10, 10) for epoch in (0, 39, 40, 69, 70, 119, 120, 149)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
-    regularised = TrainSettings(**known(recipe("class-regularisation", "r3d:r3d-50")))
+    regularised = TrainSettings(**recipe("class-regularisation", "r3d:r3d-50"))
     rates = [rate_factor(regularised, epoch * 10 + 9, 10) for epoch in (49, 50, 99, 100)]
     assert rates == pytest.approx([1, 0.1, 0.1, 0.01])
 
 
 @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "72")
 def test_the_cosine_of_mtnet_rises_for_8000_steps() -> None:
-    mtnet = TrainSettings(**known(recipe("mtnet", "mtnet:s")))
+    mtnet = TrainSettings(**recipe("mtnet", "mtnet:s"))
     steps = 1000
     assert [mtnet.peak_learning_rate * rate_factor(mtnet, s, steps) for s in (0, 3999, 7999)] == pytest.approx(
         [1.16 / 8000, 0.58, 1.16]
@@ -74,7 +73,7 @@ def test_the_cosine_of_mtnet_rises_for_8000_steps() -> None:
 
 @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "80")
 def test_transfer_trains_the_head_alone_at_a_hundredth() -> None:
-    found = TrainSettings(**known(recipe("transfer", "r3d:r3d-34")))
+    found = TrainSettings(**recipe("transfer", "r3d:r3d-34"))
     assert (found.freeze, found.peak_learning_rate, found.epochs) == (("backbone",), 0.01, 80)
     rates = [rate_factor(found, epoch, 1) for epoch in (39, 40, 59, 60, 79, 80)]
     assert rates == pytest.approx([1, 0.1, 0.1, 0.01, 0.01, 0.001])
@@ -89,8 +88,3 @@ def test_every_recipe_is_of_known_settings_and_says_what_it_is(name: str) -> Non
 def test_an_unknown_recipe() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'transfer'"):
         recipe("tranfser", "tsm:tiny")
-
-
-def known(settings: dict[str, Any]) -> dict[str, Any]:
-    """Those that this test is about: others come from other files."""
-    return settings

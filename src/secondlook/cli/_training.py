@@ -31,6 +31,10 @@ Modality = Annotated[
 ]
 Fit = Annotated[str | None, typer.Option(help="crop, or squash the whole frame.", rich_help_panel=CLIP)]
 Sampling = Annotated[str | None, typer.Option(help="segments, dense or normal_start.", rich_help_panel=CLIP)]
+Start = Annotated[
+    str | None, typer.Option(help="Of normal_start: resample or clip a start beyond half.", rich_help_panel=CLIP)
+]
+Rest = Annotated[str | None, typer.Option(help="Of normal_start: stride, or uniform.", rich_help_panel=CLIP)]
 Stride = Annotated[
     int | None, typer.Option(help="Between frames of a dense or normal_start clip.", rich_help_panel=CLIP)
 ]

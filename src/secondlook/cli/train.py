@@ -49,10 +49,12 @@ from secondlook.cli._training import (
     Perturb,
     PerturbMethods,
     Precision,
+    Rest,
     Restart,
     Root,
     RunFolder,
     Sampling,
+    Start,
     Stride,
     Timeout,
     Warmup,
@@ -92,6 +94,8 @@ def run(
     modality: Modality = None,
     fit: Fit = None,
     sampling: Sampling = None,
+    start: Start = None,
+    rest: Rest = None,
     stride: Stride = None,
     crop: Crop = "auto",
     flip: Flip = 0.0,
@@ -180,7 +184,7 @@ def run(
         model=model, head=head, head_options=options(head_option), options=options(option), freeze=parts,
         dropout=dropout, init=init, weights=weights or None, frames=frames, height=height, width=width,
         frame_size=(frame_height, frame_width) if frame_size else None,
-        modality=modality, fit=fit, sampling=sampling, stride=stride, crop=crop, flip=flip,
+        modality=modality, fit=fit, sampling=sampling, start=start, rest=rest, stride=stride, crop=crop, flip=flip,
         swap_left_right=swap_left_right, jitter=jitter, perturb=perturb, perturb_methods=perturb_methods,
         epochs=epochs, batch_size=batch_size, accumulate=accumulate,
         optimizer=optimizer, switch_tolerance=switch_tolerance, learning_rate=lr, weight_decay=weight_decay,
@@ -201,8 +205,8 @@ def run(
     settings = TrainSettings(**asked)
     table = tables.read(tables.VIDEOS, videos)
     reassessed = tables.read(tables.LABELS, labels) if labels else None
-    start = local(weights) if weights else None
-    inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", start)) if path}
+    published = local(weights) if weights else None
+    inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", published)) if path}
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with epochs_bar(console) as tell:
         try:

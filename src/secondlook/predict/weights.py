@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -18,10 +18,18 @@ from secondlook import catalog
 from secondlook.cards import CHANNELS, ClipSpec, ModelCard
 from secondlook.errors import BadValue, MissingFile, UnknownName
 from secondlook.labels import LabelSpace
+from secondlook.video.sample import Rest, Start
 
 Which = Literal["best", "last"]
 
-FITS, SAMPLINGS = ("crop", "squash"), ("segments", "dense", "normal_start")
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "modality": tuple(CHANNELS),
+    "fit": ("crop", "squash"),
+    "sampling": ("segments", "dense", "normal_start"),
+    "start": get_args(Start),
+    "rest": get_args(Rest),
+}
+"""What the fields of a recipe that are words may say."""
 NORMALISATION: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "rgb": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "luma_difference": ((0.45, 0.0), (0.25, 0.1)),
@@ -80,7 +88,7 @@ def with_clip(card: ModelCard, **wishes: Any) -> ModelCard:
         wanted["short_side"] = max(1, round(clip.short_side * scale))
         if clip.frame_size is not None and "frame_size" not in wanted:
             wanted["frame_size"] = tuple(round(side * scale) for side in clip.frame_size)
-    for name, known in (("modality", tuple(CHANNELS)), ("fit", FITS), ("sampling", SAMPLINGS)):
+    for name, known in _WORDS.items():
         if name in wanted and wanted[name] not in known:
             raise UnknownName(name, wanted[name], known)
     modality = wanted.get("modality", clip.modality)

@@ -8,8 +8,10 @@ from typing import Any
 
 TRAIN_OPTIONS = (
     "model", "head", "head_options", "options", "freeze", "dropout", "init", "weights", "frames", "size", "modality",
-    "fit", "sampling", "stride", "crop", "flip", "swap_left_right", "jitter", "augment", "epochs", "batch_size",
-    "accumulate", "optimizer", "lr", "weight_decay", "schedule", "warmup", "label_smoothing", "labels", "embeddings",
+    "fit", "sampling", "start", "rest", "stride", "frame_size", "crop", "flip", "swap_left_right", "jitter", "perturb",
+    "perturb_methods", "recipe", "epochs", "batch_size", "accumulate", "effective_batch", "optimizer",
+    "switch_tolerance", "lr", "weight_decay", "schedule", "rate_decay", "patience", "monitor", "warmup", "warmup_steps",
+    "label_smoothing", "labels", "embeddings",
     "embedding_weight", "soft_targets", "teacher", "teacher_videos", "distillation", "distillation_weight",
     "distillation_reduction", "distillation_adapter", "temperature", "multigrid", "milestones", "precision", "devices",
     "workers",
@@ -22,7 +24,8 @@ TINY: Mapping[str, Any] = {
     "frames": 8, "size": "32x40", "epochs": 12, "batch_size": 16, "accumulate": 1, "lr": 0.004, "weight_decay": 0.02,
     "label_smoothing": 0.1, "jitter": 0.2, "schedule": "cosine", "warmup": 1.0, "optimizer": "adamw", "dropout": 0.0,
     "weights": None, "precision": None, "devices": None, "workers": 0, "sampling": None, "stride": None, "fit": None,
-    "modality": "rgb", "flip": None, "freeze": None, "augment": None, "multigrid": None, "crop": None,
+    "modality": "rgb", "flip": None, "freeze": None, "perturb": None, "frame_size": None, "recipe": None,
+    "multigrid": None, "crop": None,
     "milestones": None,
 }  # fmt: skip
 """The recipe at toy scale, in the place of what a study trains with; None leaves the option out."""

@@ -94,6 +94,10 @@ class TrainSettings:
     """Height and width of the frames before the crop, whatever their shape (`video.presets`)."""
     fit: str | None = None
     sampling: str | None = None
+    start: str | None = None
+    """Sampling `normal_start`: a start outside the first half is drawn again (`resample`), or moved in (`clip`)."""
+    rest: str | None = None
+    """Sampling `normal_start`: the frames after the start are a `stride` apart, or `uniform`ly drawn."""
     stride: int | None = None
     modality: str | None = None
     crop: Crop = "auto"
@@ -216,7 +220,8 @@ class TrainSettings:
     @property
     def clip(self) -> dict[str, Any]:
         """What is asked of the input recipe, by the names of `ClipSpec`."""
-        names = ("frames", "height", "width", "short_side", "frame_size", "fit", "sampling", "stride", "modality")
+        names = ("frames", "height", "width", "short_side", "frame_size", "fit", "sampling", "stride", "modality",
+                 "start", "rest")  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
     def to_dict(self) -> dict[str, Any]:
