@@ -142,3 +142,35 @@ def test_main_says_it_on_stderr_and_exits_with_two(
     assert sentence in said.err
     assert "Traceback" not in said.err
     assert not said.out
+
+
+@pytest.mark.spec("late-temporal-bert", "F89")
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "78")
+def test_a_video_costs_its_views() -> None:
+    clip = ("tsm:tiny", "--classes", "5", "--clip", "8x32x32")
+    told = json.loads(show(*clip, "--views", "10x3", "--json").stdout)
+    video = told["video"]
+    assert (video["clips"], video["crops"], video["views"]) == (10, 3, 30)
+    assert video["macs_per_view"] == told["macs"]
+    assert video["macs"] == 30 * told["macs"]
+    assert video["operations"] > told["macs"]
+    assert video["executions"][0]["activation_bytes"] == 30 * told["memory"]["inference_bytes"]
+    words = show(*clip, "--views", "1x3", "--video-frames", "32").stdout
+    assert "4 clips x 3 crops x" in words
+    assert all(name in words for name in ("parallel", "mixed", "sequential"))
+    assert isinstance(show(*clip, "--views", "10").exception, BadValue)
+
+
+@pytest.mark.spec("late-temporal-bert", "F89")
+def test_a_stride_makes_a_clip_cover_more_of_the_video() -> None:
+    clip = ("resnet3d:tiny", "--clip", "8x32x32", "--json", "--video-frames", "64", "--stride")
+    assert [json.loads(show(*clip, stride).stdout)["video"]["clips"] for stride in ("1", "2", "8")] == [8, 4, 1]
+
+
+@pytest.mark.spec("srtg-mtnet-classreg-visualisation", "78")
+def test_latency_is_measured() -> None:
+    arguments = ("tsm:tiny", "--classes", "5", "--clip", "8x32x32", "--latency", "--batch", "2", "--device", "cpu")
+    told = json.loads(show(*arguments, "--json").stdout)["latency"]
+    assert (told["batch"], told["device"]) == (2, "cpu")
+    assert min(told["forward_ms"], told["backward_ms"], told["inference_ms"]) > 0
+    assert "ms backward" in show(*arguments).stdout

@@ -12,18 +12,22 @@ from secondlook.cli._say import AsJson, finish
 
 def run(
     room: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(catalog.PLUGIN_ROOMS)}, recipes; all when left out.")
+        str, typer.Argument(help=f"One of {', '.join(catalog.PLUGIN_ROOMS)}, recipes, published; all when left out.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
     """List models, heads, datasets, explainers, training recipes and the rest, one line each.
 
+    `published` lists public datasets with their classes, clips, splits and lengths.
+
     Example: `secondlook list models`
     """
+    from secondlook.datasets._published import described as published
     from secondlook.train.recipes import described as recipes
 
-    rooms = [room] if room else [*catalog.PLUGIN_ROOMS, "recipes"]
-    found = {r: recipes() if r == "recipes" else catalog.describe(r) for r in rooms}
+    others = {"recipes": recipes, "published": published}
+    rooms = [room] if room else [*catalog.PLUGIN_ROOMS, *others]
+    found = {r: others[r]() if r in others else catalog.describe(r) for r in rooms}
     lines = []
     for name, described in found.items():
         width = max((len(n) for n in described), default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,10 +13,14 @@ from secondlook.cli._words import options
 from secondlook.errors import BadValue
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from secondlook.cards import ModelCard
     from secondlook.models._count import Cost
+    from secondlook.models._latency import Latency
     from secondlook.models._memory import Memory
     from secondlook.models._recogniser import Limits
+    from secondlook.models._video_cost import VideoCost
 
 app = typer.Typer(help="Show what a model is made of and what it costs.", no_args_is_help=True)
 
@@ -45,9 +49,23 @@ def models(
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for the family, as online=true; again for more.")
     ] = None,
+    views: Annotated[str, typer.Option("--views", help="Also what a video costs: CLIPSxCROPS, as 10x3.")] = "",
+    video_frames: Annotated[
+        int | None, typer.Option("--video-frames", min=1, help="As many clips as such a video holds without overlap.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, help="With --video-frames: frames from one of a clip to the next.")
+    ] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Also measure ms a clip, forward and backward.")] = False,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="With --latency: clips at once.")] = 8,
+    device: Annotated[str, typer.Option("--device", help="With --latency: auto, cpu, cuda, ...")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Show a model's parameters, multiply-accumulates, memory and stage outputs for one clip; or list all models.
+
+    With --views or --video-frames also what a whole video costs, and how its views may run: at once (memory), one
+    after the other (time), or in between. Where both are given, --video-frames says the clips and --views the crops.
+    A clip covers frames x stride; the stride is the card's unless --stride says another.
 
     Example: `secondlook show models tsm:r50 --classes 51 --clip 8x224x224`
     """
@@ -74,6 +92,10 @@ def models(
     card = with_clip(card, frames=frames, height=height, width=width)
     network, shape = on_meta(card, classes), clip_shape(card)
     counted, memory = cost(network, card.explain, shape), activation_memory(network, shape)
+    if stride is not None:
+        card = replace(card, clip=replace(card.clip, stride=stride, sampling="dense"))
+    video = _video(card, counted, memory, network, views, video_frames) if views or video_frames else None
+    timed = _latency(card, classes, batch, device) if latency else None
     result = {
         "model": card.name,
         "classes": classes,
@@ -88,7 +110,68 @@ def models(
         "clip": card.clip.to_dict(),
         "reference": card.reference,
     }
-    finish(result, _words(card, classes, counted, memory), as_json)
+    words = _words(card, classes, counted, memory)
+    if video is not None:
+        result["video"] = {**asdict(video[0]), "views": video[0].views, "macs": video[0].macs, "operations": video[1]}
+        words += "\n\n" + _video_words(*video)
+    if timed is not None:
+        result["latency"] = asdict(timed)
+        words += (
+            f"\n\nlatency a clip: {timed.forward_ms:.2f} ms forward, {timed.backward_ms:.2f} ms backward, "
+            f"{timed.inference_ms:.2f} ms without gradients\n(batch {timed.batch}, median of {timed.runs} runs, "
+            f"{timed.device}, {timed.threads} threads)"
+        )
+    finish(result, words, as_json)
+
+
+def _video(
+    card: ModelCard, counted: Cost, memory: Memory, network: nn.Module, views: str, video_frames: int | None
+) -> tuple[VideoCost, int]:
+    """Cost of a video, and operations of a view as module counters count them."""
+    from secondlook.models._count import clip_shape
+    from secondlook.models._module_count import module_operations
+    from secondlook.models._video_cost import clips_of, video_cost
+
+    clips, crops = _numbers(views, 2, "views are clips x crops", "--views 10x3") if views else (1, 1)
+    if video_frames is not None:
+        clips = clips_of(video_frames, card.clip.frames, 1 if card.clip.sampling == "segments" else card.clip.stride)
+    parts = {"parameters": counted.parameters, "activation_bytes": memory.inference_bytes}
+    return video_cost(counted.macs, clips, crops, **parts), module_operations(network, clip_shape(card))
+
+
+def _latency(card: ModelCard, classes: int, batch: int, device: str) -> Latency:
+    import torch
+
+    from secondlook.models._count import clip_shape
+    from secondlook.models._latency import latency
+    from secondlook.predict.run import _device
+
+    shape = dict(zip(("in_channels", "frames", "height", "width"), clip_shape(card), strict=True))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        options: dict[str, Any] = {**shape, **card.options}
+        network = catalog.find("models", card.family).build(card.variant, classes, card.head, **options)
+    return latency(network, clip_shape(card), _device(device), batch=batch)
+
+
+def _video_words(video: VideoCost, operations: int) -> str:
+    giga = video.macs_per_view / 1e9
+    lines = [
+        f"a video: {video.clips} clips x {video.crops} crops x {giga:.3f} GMAC = {video.macs / 1e9:.3f} GMAC "
+        f"({giga:.1f} x {video.views}); with normalisations, activations and pools {operations / 1e9:.3f} G a view"
+    ]
+    rows = [("run", "views at once", "rounds", "GMAC in a row", "a network a view", "activations")]
+    rows += [
+        (x.name, str(x.at_once), str(x.rounds), f"{x.macs_in_a_row / 1e9:.3f}", f"{x.parameter_copies / 1e6:.2f} M",
+         _mib(x.activation_bytes))
+        for x in video.executions
+    ]  # fmt: skip
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines += [
+        "  ".join([f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return "\n".join(lines)
 
 
 def _numbers(text: str, count: int, rule: str, example: str) -> tuple[int, ...]:

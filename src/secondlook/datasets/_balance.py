@@ -36,6 +36,13 @@ class Balance:
         """The under-represented tail: classes with fewest frames (or clips), fewest first."""
         return sorted(self.counted.items(), key=lambda item: item[1])[:number]
 
+    def tails(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Both tails without a class in common; two empty ones where every class has as much."""
+        if len(set(self.counted.values())) < 2:
+            return [], []
+        number = min(_TAIL, len(self.counted) // 2)
+        return self.most(number), self.fewest(number)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
         tails = {"unit": "frames" if self.frames else "clips", "most": self.most(), "fewest": self.fewest()}
@@ -45,12 +52,10 @@ class Balance:
         """One line for people."""
         if not self.counted:
             return "no classes"
-        if len(set(self.counted.values())) == 1:
-            return f"every class has {next(iter(self.counted.values()))} {'frames' if self.frames else 'clips'}"
-        number = min(_TAIL, max(len(self.counted) // 2, 1))
         unit = "frames" if self.frames else "clips"
-        most = ", ".join(f"{name} {count}" for name, count in self.most(number))
-        fewest = ", ".join(f"{name} {count}" for name, count in self.fewest(number))
+        if len(set(self.counted.values())) == 1:
+            return f"every class has {next(iter(self.counted.values()))} {unit}"
+        most, fewest = (", ".join(f"{name} {count}" for name, count in tail) for tail in self.tails())
         return f"most {unit}: {most}; fewest: {fewest}"
 
 
