@@ -97,7 +97,8 @@ def _section(
     costs: Costs = {str(row["row"]): row for row in reversed(done.to_dict("records"))}
     minutes = done.groupby("row")["minutes"].mean()
     baseline = study.row(study.baseline).title if study.baseline else ""
-    head = ["", *study.printed_columns.values(), *_measured_head(study, found), "seeds", "set", "split", "views",
+    printed = [f"printed {column}" for column in study.printed_columns.values()]
+    head = ["", *printed, *_measured_head(study, found), "seeds", "set", "split", "views",
             "input", "pre-training", "GMAC a view", "params (M)", "minutes"]  # fmt: skip
     cells = [_cells(study, line, costs[line.row], float(minutes[line.row]), name) for line in found]
     drawn = _charts(study, name, parts, found, costs, pictures)
