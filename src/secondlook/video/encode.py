@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -49,7 +49,33 @@ def write_video(
     return Path(path)
 
 
-class VideoWriter:
+class Film:
+    """A video that is being written: the file appears when it is closed, and not after an exception."""
+
+    path: Path
+    _part: Path
+    _container: Any
+    _stream: Any
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._container is None:
+            if kind is None:
+                raise BadValue(str(self.path), "a video needs at least one frame")
+            return
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if kind is None:
+                self._part.replace(self.path)
+        finally:
+            self._part.unlink(missing_ok=True)
+
+
+class VideoWriter(Film):
     """Writes frames with their times, one after the other; the file appears when closed, and not after an exception.
 
     One x264 thread: the same frames give the same bytes on machines with any number of cores.
@@ -151,20 +177,3 @@ class VideoWriter:
         context.time_base = Fraction(1, TICKS)
         context.colorspace = context.color_primaries = context.color_trc = _SMPTE_170M
         context.color_range = _LIMITED_RANGE
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._container is None:
-            if kind is None:
-                raise BadValue(str(self.path), "a video needs at least one frame")
-            return
-        try:
-            if kind is None:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-            if kind is None:
-                self._part.replace(self.path)
-        finally:
-            self._part.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar
 
 import av
@@ -27,7 +26,7 @@ from secondlook.video import _mark, _pictures, decode, flow
 from secondlook.video._read import UNKNOWN_RATE
 from secondlook.video._stacked import MARK
 from secondlook.video.clip import Clip, Size, failed
-from secondlook.video.encode import TICKS
+from secondlook.video.encode import TICKS, Film
 from secondlook.video.walk import Shown, Walk
 
 PICTURES = "pictures"
@@ -148,7 +147,7 @@ def _of_pictures(source: Path) -> Iterator[Shown]:
         yield Shown(index, index / UNKNOWN_RATE, picture_HWC[..., :2])
 
 
-class StackedWriter:
+class StackedWriter(Film):
     """Writes maps of x and y without loss, one above the other; the file appears when closed, and not after an
     exception.
 
@@ -198,20 +197,3 @@ class StackedWriter:
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, "gray"
         context.time_base = Fraction(1, TICKS)
-
-    def __enter__(self) -> StackedWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._container is None:
-            if kind is None:
-                raise BadValue(str(self.path), "a video needs at least one frame")
-            return
-        try:
-            if kind is None:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-            if kind is None:
-                self._part.replace(self.path)
-        finally:
-            self._part.unlink(missing_ok=True)
