@@ -55,8 +55,11 @@ def main() -> None:
             log.write(f"$ secondlook {' '.join(asked['words'])}\n")
             log.flush()
             answer = run_verb(asked["words"], log)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+        except BrokenPipeError:  # who asked is gone
+            os._exit(1)
 
 
 if __name__ == "__main__":
