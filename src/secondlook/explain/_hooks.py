@@ -28,15 +28,33 @@ class Watched:
 
 
 @contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, autograd on, and no parameter asks for a gradient: the state every method works in.
+
+    On leaving, also by an exception, every module's training flag and every parameter's `requires_grad` are what they
+    were. `grad` of parameters is never touched (`gradient` uses `torch.autograd.grad`).
+    """
+    training = [(module, module.training) for module in model.modules()]
+    asking = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with ExitStack() as undo:
+        for parameter, flag in asking:
+            undo.callback(parameter.requires_grad_, flag)
+            parameter.requires_grad_(False)
+        for module, was_training in training:
+            undo.callback(setattr, module, "training", was_training)
+        model.eval()
+        undo.enter_context(torch.inference_mode(False))
+        undo.enter_context(torch.enable_grad())
+        yield
+
+
+@contextmanager
 def watch(model: nn.Module, modules: Sequence[str]) -> Iterator[Watched]:
-    """Puts the network in evaluation mode and keeps what the named modules give out, ready to be differentiated.
+    """`evaluating`, and what the named modules give out is kept, ready to be differentiated.
 
-    Inside, no parameter asks for a gradient, so nothing is spent on what comes before the first watched module. What
-    follows a watched module gets a copy of its output: an activation that works in place cannot overwrite what is kept.
-    The copy has the same values, so predictions do not change.
-
-    On leaving, also by an exception: the hooks are removed, every module's training flag and every parameter's
-    `requires_grad` are what they were. `grad` of parameters is never touched (`gradients` uses `torch.autograd.grad`).
+    Nothing is spent on gradients of what comes before the first watched module. What follows a watched module gets a
+    copy of its output: an activation that works in place cannot overwrite what is kept. The copy has the same values,
+    so predictions do not change. On leaving, also by an exception, the hooks are removed.
 
     Args:
         model: any network.
@@ -60,19 +78,9 @@ def watch(model: nn.Module, modules: Sequence[str]) -> Iterator[Watched]:
 
         return hook
 
-    training = [(module, module.training) for module in model.modules()]
-    asking = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with ExitStack() as undo:
-        for parameter, flag in asking:
-            undo.callback(parameter.requires_grad_, flag)
-            parameter.requires_grad_(False)
-        for module, was_training in training:
-            undo.callback(setattr, module, "training", was_training)
+    with evaluating(model), ExitStack() as undo:
         for name, module in found.items():
             undo.callback(module.register_forward_hook(keep(name)).remove)
-        model.eval()
-        undo.enter_context(torch.inference_mode(False))
-        undo.enter_context(torch.enable_grad())
         yield watched
 
 
@@ -113,15 +121,44 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
-def default_point(card: ModelCard) -> ExplainPoint:
-    """The network's last convolution stage, as its card names it.
+def explained_logit(logits_BK: Tensor, label: int) -> Tensor:
+    """The logit of a class, summed over the clips of a batch (clips do not mix, so its gradient is each clip's own).
 
     Raises:
-        BadValue: if the card names no stage.
+        BadValue: if the label is not a class of the network.
     """
+    if not 0 <= label < logits_BK.shape[1]:
+        raise BadValue(label, f"a class index must be from 0 to {logits_BK.shape[1] - 1}")
+    return logits_BK[:, label].sum()
+
+
+def predicted_notes(logits_K: Tensor, label: int) -> dict[str, float | int]:
+    """What every method notes of the prediction: `logit` and `confidence` of the class, index of the best."""
+    confidence_K = logits_K.detach().float().softmax(0)
+    return {
+        "logit": float(logits_K[label].detach()),
+        "confidence": float(confidence_K[label]),
+        "predicted": int(confidence_K.argmax()),
+    }
+
+
+def point_of(card: ModelCard, layer: str = "", pathway: str = "") -> tuple[str, ExplainPoint | None]:
+    """The module to read, and the card's explain point of that name, if it has one.
+
+    Args:
+        card: the network's card.
+        layer: dotted name of any module; empty: the last stage of the card.
+        pathway: with no layer: the last stage of this pathway (`slow`, `fast`).
+
+    Raises:
+        BadValue: if the card names no stage, or none of this pathway.
+    """
+    if layer:
+        return layer, next((p for p in card.explain.stages if p.module == layer), None)
     if not card.explain.stages:
         raise BadValue(card.name, "the card names no explain point", "Name a module with --layer.")
-    return card.explain.stages[-1]
+    point = card.explain.last(pathway) if pathway else card.explain.stages[-1]
+    return point.module, point
 
 
 def fold(output: Tensor, point: ExplainPoint | None, batch: int, frames: int, module: str) -> Tensor:

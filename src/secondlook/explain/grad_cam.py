@@ -27,7 +27,15 @@ from torch import Tensor, nn
 
 from secondlook.cards import HeatMap, ModelCard
 from secondlook.errors import BadValue
-from secondlook.explain._hooks import default_point, fold, gradient, logits_of, watch
+from secondlook.explain._hooks import (
+    explained_logit,
+    fold,
+    gradient,
+    logits_of,
+    point_of,
+    predicted_notes,
+    watch,
+)
 from secondlook.explain._project import heat_map
 from secondlook.video.transform import InputClip
 
@@ -41,6 +49,7 @@ def explain(
     label: int,
     *,
     layer: str = "",
+    pathway: str = "",
     weights: Weights = "channel",
 ) -> HeatMap:
     """Grad-CAM of one clip for one class.
@@ -53,6 +62,7 @@ def explain(
         clip: what the network gets, and where it came from in the video.
         label: class index to explain: the given one, the predicted one, or any other.
         layer: dotted name of any module with an output over places; empty: the last stage of the card.
+        pathway: without a layer, the last stage of this pathway (`slow`, `fast`).
         weights: `channel` or `channel_time`, see above.
 
     Returns:
@@ -65,24 +75,20 @@ def explain(
     """
     if weights not in get_args(Weights):
         raise BadValue(weights, f"weights must be one of {', '.join(get_args(Weights))}")
-    name = layer or default_point(card).module
-    point = next((p for p in card.explain.stages if p.module == name), None)
+    name, point = point_of(card, layer, pathway)
     device = next(model.parameters(), torch.empty(0)).device
     with watch(model, [name]) as watched:
         x_BCTHW = clip.x_CTHW.to(device)[None]
         logits_BK = logits_of(model, x_BCTHW)
-        if not 0 <= label < logits_BK.shape[1]:
-            raise BadValue(label, f"a class index must be from 0 to {logits_BK.shape[1] - 1}")
+        score = explained_logit(logits_BK, label)
         if name not in watched.outputs:
             raise BadValue(name, "this module does not run when the network predicts", "Name one that does.")
         output = watched.outputs[name]
-        slope = gradient(logits_BK[0, label], output, name)
+        slope = gradient(score, output, name)
         frames = x_BCTHW.shape[2]
         activations_BCthw = fold(output.detach(), point, 1, frames, name)
         slope_BCthw = fold(slope, point, 1, frames, name)
         heat_thw = cam(activations_BCthw, slope_BCthw, weights)[0]
-        logits_K = logits_BK[0].detach().float()
-        confidence_K = logits_K.softmax(0)
     return heat_map(
         heat_thw.cpu().numpy(),
         clip,
@@ -90,9 +96,7 @@ def explain(
         label=label,
         module=name,
         weights=weights,
-        logit=float(logits_K[label]),
-        confidence=float(confidence_K[label]),
-        predicted=int(confidence_K.argmax()),
+        **predicted_notes(logits_BK[0], label),
     )
 
 
