@@ -19,10 +19,10 @@ from secondlook.errors import SecondlookError
 
 ORDER = (
     "demo", "draw", "index", "prepare", "flow", "pose", "language", "weights", "pretrain", "train", "predict", "fuse",
-    "stream", "similar", "explain", "evaluate-explanations", "foci", "audit", "annotate", "reassess", "evaluate", "report", "study", "export", "show",
-    "figure", "list",
+    "stream", "similar", "explain", "evaluate_explanations", "foci", "audit", "annotate", "reassess", "evaluate",
+    "report", "study", "export", "show", "figure", "list",
 )  # fmt: skip
-"""Order of the verbs in the help: that of the data. A verb that is not named here comes after them."""
+"""Order of the verbs in the help (as file names): that of the data. A verb that is not named here comes after them."""
 
 
 def build_app() -> typer.Typer:
@@ -48,9 +48,7 @@ def build_app() -> typer.Typer:
             raise typer.Exit
 
     found = {p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_")}
-    for name in sorted(
-        found, key=lambda n: (ORDER.index(n.replace("_", "-")) if n.replace("_", "-") in ORDER else len(ORDER), n)
-    ):
+    for name in sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
         module = importlib.import_module(f"secondlook.cli.{name}")
         verb = name.replace("_", "-")
         if hasattr(module, "app"):
