@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from secondlook import tables
-from secondlook.report import media
+from secondlook.report import _viewer, media
 
 MEASURES = {
     "on_target": "heat on hand and object",
@@ -23,20 +23,27 @@ MEASURES = {
 BASELINES = {"uniform": "even", "centre": "centre"}
 
 
-def section(sets: Sequence[Mapping[str, Any]], most: int, step: Callable[[int], None]) -> dict[str, Any]:
+def section(
+    sets: Sequence[Mapping[str, Any]],
+    most: int,
+    step: Callable[[int], None],
+    clip_path: Callable[[Mapping[str, Any]], Path | None] = lambda _: None,
+) -> dict[str, Any]:
     """The section of all explanation sets (one a model and method); empty where there are none.
 
     Args:
         sets: contents of each `explanations.json`, with `base`.
         most: pictures shown, in turn from each set, so that models stand side by side on the same clips.
         step: called with 1 after each picture.
+        clip_path: the file of an entry's video, or None; with it there is a viewer.
     """
+    seen = _viewer.viewer(sets, clip_path, most, step)
     usable = [[{**e, "base": s["base"]} for e in s["explanations"] if e["status"] in tables.USABLE] for s in sets]
     in_turn = [e for e in chain.from_iterable(zip_longest(*usable)) if e is not None]
     shown = []
     for entry in in_turn[:most]:
         base, paths = Path(entry["base"]), entry["paths"]
-        overlay = media.clip(base / paths["video"])[0] if "video" in paths else ""
+        overlay = media.clip(base / paths["video"])[0] if "video" in paths and not seen else ""
         shown.append(
             {
                 "model": entry.get("run") or entry["model"],
@@ -53,6 +60,7 @@ def section(sets: Sequence[Mapping[str, Any]], most: int, step: Callable[[int], 
     columns = [m for m in MEASURES if any(m in s.get("averages", {}) for s in sets)]
     return {
         "shown": shown,
+        "viewer": seen,
         "columns": [MEASURES[m] for m in columns],
         "measures": _measured(sets, usable, columns) if columns else [],
     }

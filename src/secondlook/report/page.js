@@ -14,5 +14,5 @@ if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
       else entry.target.pause();
     }
   }, { threshold: 0.4 });
-  for (const video of document.querySelectorAll("video")) watcher.observe(video);
+  for (const video of document.querySelectorAll("video[controls]")) watcher.observe(video);
 }

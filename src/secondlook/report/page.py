@@ -60,7 +60,9 @@ def write(
     view |= _accuracy(found, view["plots"])
     view["confusions"] = _confusions(found)
     view["audit"] = _audit(found, space, most_clips, step, view["plots"])
-    view["explanations"] = explained.section(found.explanations, most_explanations, step)
+    view["explanations"] = explained.section(
+        found.explanations, most_explanations, step, lambda entry: reviewed.media_path(entry, found)
+    )
     view["runs"] = _runs(found, view["plots"])
     view["data"] = _data(found, space, view["plots"])
     view["tiles"] += accuracy_tiles(found.scores)
@@ -80,7 +82,7 @@ def write(
         )
         if there
     ]
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    script = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "viewer.js"))
     view["script"], view["style"] = Markup(script), Markup((_HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704
     view["script_hash"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = jinja2.Environment(

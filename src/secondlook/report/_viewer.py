@@ -1,0 +1,136 @@
+"""Data of the page's viewer: clips, and every heat map there is of each, small enough to mail.
+
+A heat map goes into the page as one grey picture, its frames below one another, at most `TALLEST` rows a frame:
+0 to 255 for heat from 0 to 1, or 128 + 127 v for signed heat v from -1 to 1.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from secondlook import tables
+from secondlook.cards import HeatMap
+from secondlook.errors import SecondlookError
+from secondlook.report import media
+
+TALLEST = 36
+"""Rows of heat a frame: as fine as the heat maps are, far coarser than the video."""
+COLOURS = ("inferno", "RdBu_r")
+"""Of heat, and of signed heat (blue against, red for); both can be told apart with any colour vision."""
+
+
+def viewer(
+    sets: Sequence[Mapping[str, Any]],
+    clip_path: Callable[[Mapping[str, Any]], Path | None],
+    most: int,
+    step: Callable[[int], None],
+) -> dict[str, Any]:
+    """What the viewer shows: `clips`, each with its film and its `maps`, and the colours; empty without any.
+
+    Args:
+        sets: contents of each `explanations.json`, with `base`.
+        clip_path: the file of an entry's video, or None.
+        most: clips shown, in turn from each set.
+        step: called with 1 after each clip.
+    """
+    by_video: dict[str, list[Mapping[str, Any]]] = {}
+    usable = [[{**e, "base": s["base"]} for e in s["explanations"] if e["status"] in tables.USABLE] for s in sets]
+    for entry in (e for e in chain.from_iterable(zip_longest(*usable)) if e is not None):
+        if "heat" in entry["paths"]:
+            by_video.setdefault(entry["video_id"], []).append(entry)
+    clips = []
+    for video_id, entries in by_video.items():
+        if len(clips) == most:
+            break
+        path = clip_path({"path": "", **entries[0]})
+        film = media.clip(path, short_side=200)[0] if path is not None and path.is_file() else ""
+        maps = list(_maps(entries)) if film else []
+        if not maps:
+            continue
+        given = next((e["given_name"] for e in entries if e.get("given_name")), "")
+        clips.append({"id": video_id, "given": given, "film": film, "maps": maps})
+        step(1)
+    return {"clips": clips, "colours": {name: _colours(name) for name in COLOURS}} if clips else {}
+
+
+def _maps(entries: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    seen: set[tuple[str, ...]] = set()
+    for entry in entries:
+        own = {"path": entry["paths"]["heat"], **{k: entry.get(k, "") for k in ("method", "module", "label_name")}}
+        for one in (own, *entry.get("maps", ())):
+            model = str(entry.get("run") or entry["model"])
+            name = {
+                "model": model,
+                "method": _method(one["method"], str(one.get("weights", entry.get("weights", "")))),
+                "layer": str(one.get("module") or "input"),
+                "class": str(one["label_name"]),
+            }
+            if tuple(name.values()) in seen:
+                continue
+            try:
+                heat = HeatMap.load(Path(entry["base"]) / one["path"])
+            except (SecondlookError, OSError, KeyError, ValueError):
+                continue
+            seen.add(tuple(name.values()))
+            yield {**name, "predicted": _best(entry), **packed(heat)}
+
+
+def _best(entry: Mapping[str, Any]) -> str:
+    best = next(iter(entry.get("predicted", ())), None)
+    return f"{best['name']}, {best['confidence']:.0%}" if best else ""
+
+
+def _method(method: str, weights: str) -> str:
+    return method.replace("_", " ") + (" a time step" if weights == "channel_time" else "")
+
+
+def packed(heat: HeatMap) -> dict[str, Any]:
+    """One heat map as the page holds it.
+
+    Returns:
+        `picture` (data URI), `rows`, `times_s` of the frames, `signed`, `temporal`, and `bars`: the positive and the
+        negative heat of each frame as shares of the frame with the most.
+    """
+    frames, height, width = heat.heat_THW.shape
+    rows = min(TALLEST, height)
+    columns = max(1, round(width * rows / height))
+    small = [
+        np.asarray(Image.fromarray(h).resize((columns, rows), Image.Resampling.BOX)) for h in heat.heat_THW.astype("f4")
+    ]
+    stacked = np.stack(small)
+    full = float(np.abs(stacked).max(initial=0.0)) or 1.0
+    level = stacked / full
+    pixels = np.rint(128 + 127 * level if heat.signed else 255 * np.maximum(level, 0)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.reshape(frames * rows, columns)).save(buffer, "PNG", optimize=True)
+    return {
+        "picture": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        "rows": rows,
+        "times_s": [round(float(t), 3) for t in heat.frame_time_s_T],
+        "signed": heat.signed,
+        "temporal": bool(heat.notes.get("temporal", False)),
+        "bars": _bars(heat.heat_THW),
+    }
+
+
+def _bars(heat_THW: npt.NDArray[np.float32]) -> list[list[float]]:
+    positive_T = np.maximum(heat_THW, 0).sum(axis=(1, 2), dtype=np.float64)
+    negative_T = np.minimum(heat_THW, 0).sum(axis=(1, 2), dtype=np.float64)
+    most = max(float(positive_T.max(initial=0.0)), float(-negative_T.min(initial=0.0))) or 1.0
+    return [[round(float(p) / most, 3), round(float(n) / most, 3)] for p, n in zip(positive_T, negative_T, strict=True)]
+
+
+def _colours(name: str) -> str:
+    """256 colours of a colour map as hexadecimal text, six characters each."""
+    rgb_N3 = np.rint(matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
+    return rgb_N3.tobytes().hex()
