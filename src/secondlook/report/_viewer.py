@@ -48,7 +48,7 @@ def viewer(
     for entry in (e for e in chain.from_iterable(zip_longest(*usable)) if e is not None):
         if "heat" in entry["paths"]:
             by_video.setdefault(entry["video_id"], []).append(entry)
-    clips = []
+    clips: list[dict[str, Any]] = []
     for video_id, entries in by_video.items():
         if len(clips) == most:
             break
@@ -133,4 +133,4 @@ def _bars(heat_THW: npt.NDArray[np.float32]) -> list[list[float]]:
 def _colours(name: str) -> str:
     """256 colours of a colour map as hexadecimal text, six characters each."""
     rgb_N3 = np.rint(matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
-    return rgb_N3.tobytes().hex()
+    return str(rgb_N3.tobytes().hex())

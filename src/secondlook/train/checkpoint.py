@@ -31,7 +31,7 @@ from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.predict.loader import fingerprint
 from secondlook.predict.weights import read_json, save_weights, write_json
-from secondlook.train.optim import MONITORED
+from secondlook.train.optim import rank
 from secondlook.train.settings import FREE, Monitor, TrainSettings
 
 _OURS = (
@@ -242,10 +242,7 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes what this epoch led to."""
         metrics = trainer.callback_metrics
-        score = None
-        name, mode = MONITORED[self.monitor]
-        if name in metrics:
-            score = float(metrics[name]) * (1 if mode == "max" else -1), -float(metrics["val_loss"])
+        score = rank(self.monitor, metrics) if "val_loss" in metrics else None
         is_best = score is None or self.best is None or score > self.best
         if is_best:
             self.best = score

@@ -20,6 +20,7 @@ from secondlook.train.fit import fit
 from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
 from secondlook.train.multigrid import multigrid_of
+from secondlook.train.optim import rank
 from secondlook.train.record import Curves, Progress, Unreadable, Watch, read_curves
 from secondlook.train.settings import TrainSettings
 from secondlook.train.start import card_of, start_model
@@ -142,10 +143,4 @@ def _best(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, flo
     """The row whose weights are the best: see `Checkpoints`."""
     if not rows or math.isnan(rows[-1]["val_top1"]):
         return rows[-1] if rows else {}
-
-    def score(row: Mapping[str, float]) -> float:
-        if monitor == "loss":
-            return -row["val_loss"]
-        return row["val_top1"] if monitor == "top1" else row["val_top1"] + row["val_top3"]
-
-    return max(rows, key=lambda row: (score(row), -row["val_loss"], -row["epoch"]))
+    return max(rows, key=lambda row: (*rank(monitor, row), -row["epoch"]))

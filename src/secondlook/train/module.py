@@ -88,7 +88,6 @@ class Recogniser(LightningModule):
         """Means of the parts of the loss, by name."""
         self.val_loss, self.val_top1 = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
         self.val_top3, self.val_top5 = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
-        self.val_top1_top3 = MeanMetric(nan_strategy="disable")
         self.open_rates: dict[str, float] = {}
         """Share of the last epoch's training clips for which each temporal gate was open."""
 
@@ -140,7 +139,6 @@ class Recogniser(LightningModule):
                 "top1": top1_B,
                 "top3": top3_B,
                 "top5": is_among(losses.logits_BK, losses.target_BK, 5),
-                "top1_top3": (top1_B + top3_B) / 2,
             }
             for name, value_B in numbers.items():
                 metric = self.get_submodule(f"val_{name}")
@@ -150,7 +148,7 @@ class Recogniser(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Before the epoch's checkpoint is written, see `optim.step_plateau`."""
-        step_plateau(self.trainer)
+        step_plateau(self.trainer, self.settings.monitor)
 
     def configure_optimizers(self) -> Any:
         """See `optim.optimisation`."""
@@ -168,7 +166,7 @@ class Recogniser(LightningModule):
             group["lr"] = was * rate
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         for group, was in zip(optimizer.param_groups, before, strict=True):
-            group["lr"] = was if group["lr"] == was * rate else group["lr"] / rate
+            group["lr"] = was
 
     def _rate(self, batch_idx: int) -> float:
         return self.batch_rates[batch_idx] if self.batch_rates else 1.0

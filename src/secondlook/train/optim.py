@@ -20,7 +20,22 @@ MONITORED: Mapping[str, tuple[str, str]] = {
     "loss": ("val_loss", "min"),
     "top1_top3": ("val_top1_top3", "max"),
 }
-"""By what epochs are compared: the name it is logged under, and which way is better."""
+"""By what epochs are compared: its name, and which way is better."""
+
+
+def monitored(monitor: str, numbers: Mapping[str, Any]) -> float:
+    """What epochs are compared by: `val_top1`, `val_loss`, or `(val_top1 + val_top3) / 2`; NaN without validation."""
+    if "val_loss" not in numbers:
+        return math.nan
+    if monitor == "top1_top3":
+        return (float(numbers["val_top1"]) + float(numbers["val_top3"])) / 2
+    return float(numbers[MONITORED[monitor][0]])
+
+
+def rank(monitor: str, numbers: Mapping[str, Any]) -> tuple[float, float]:
+    """Orders epochs, the best one highest: by what is monitored, of equals the lower validation loss."""
+    sign = 1 if MONITORED[monitor][1] == "max" else -1
+    return sign * monitored(monitor, numbers), -float(numbers["val_loss"])
 
 
 def optimisation(model: nn.Module, settings: TrainSettings, steps_per_epoch: int) -> Any:
@@ -49,12 +64,12 @@ def optimisation(model: nn.Module, settings: TrainSettings, steps_per_epoch: int
     return [optimizer], schedules
 
 
-def step_plateau(trainer: Trainer) -> None:
+def step_plateau(trainer: Trainer, monitor: str) -> None:
     """Tells a schedule that waits for a plateau what the epoch that ends has come to."""
+    reached = monitored(monitor, trainer.callback_metrics)
     for schedule in trainer.lr_scheduler_configs:
-        plateau, name = schedule.scheduler, schedule.monitor
-        if isinstance(plateau, ReduceLROnPlateau) and name in trainer.callback_metrics:
-            plateau.step(float(trainer.callback_metrics[name]))
+        if isinstance(schedule.scheduler, ReduceLROnPlateau) and not math.isnan(reached):
+            schedule.scheduler.step(reached)
 
 
 def optimiser(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:

@@ -22,7 +22,6 @@ CURVES = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top3
 
 Further ones are the parts of a loss that has several (`train_<part>`), and `open_rate`, the mean of the temporal gates.
 """
-_NO_COLUMN = ("val_top1_top3",)
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
@@ -58,7 +57,7 @@ class Curves(Callback):
         if not math.isfinite(loss):
             raise BadValue(loss, f"the loss of epoch {trainer.current_epoch + 1} is no number any more",
                            "Give a lower --lr, a longer --warmup, or --precision 32.")  # fmt: skip
-        further = sorted(metrics.keys() - {*CURVES, *_NO_COLUMN})
+        further = sorted(metrics.keys() - set(CURVES))
         names = [*CURVES[1:], *further]
         numbers = {name: f"{float(metrics[name]):.9g}" if name in metrics else "" for name in names}
         self.rows.append({"epoch": str(trainer.current_epoch + 1), **numbers})
