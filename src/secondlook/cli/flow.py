@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from secondlook.cli._engine import Engine, RayAddress, RayWorkers, cluster_of
-from secondlook.cli._say import AsJson, finish, progress
+from secondlook.cli._making import make_videos
+from secondlook.cli._say import AsJson
 
 
 def run(
@@ -40,24 +40,9 @@ def run(
 
     Example: `secondlook flow videos.parquet -o flow --short-side 128`
     """
-    from secondlook import tables
-    from secondlook.cli.prepare import words_of
     from secondlook.video.flow_store import FlowMaking
-    from secondlook.video.prepare_table import prepare_table
 
-    wish = FlowMaking(method, short_side, bound)
-    cluster = cluster_of(engine, ray_address, ray_workers)
-    table = tables.read(tables.VIDEOS, videos)
-    with progress("computing flow", table.num_rows) as advance:
-        if cluster is not None:
-            from secondlook.bulk import prepare as bulk
-
-            result = bulk.prepare_table(
-                table, out, wish, cluster, root=root, timeout_s=timeout_s, inputs=(videos,), advance=advance
-            )
-        else:
-            result = prepare_table(
-                table, out, wish, root=root, workers=workers or os.cpu_count() or 1, timeout_s=timeout_s,
-                inputs=(videos,), advance=advance,
-            )  # fmt: skip
-    finish(result, words_of(result), as_json, result["failed_rows"])
+    make_videos(
+        videos, out, FlowMaking(method, short_side, bound), "computing flow", root=root, workers=workers,
+        timeout_s=timeout_s, as_json=as_json, cluster=cluster_of(engine, ray_address, ray_workers),
+    )  # fmt: skip

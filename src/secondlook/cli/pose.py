@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from secondlook.cli._say import AsJson, finish, progress
+from secondlook.cli._making import make_videos
+from secondlook.cli._say import AsJson
 
 
 def run(
@@ -39,20 +39,11 @@ def run(
 
     Example: `secondlook pose videos.parquet --keypoints openpose -o pose`
     """
-    from secondlook import tables
-    from secondlook.cli.prepare import words_of
     from secondlook.video.pose_store import PoseMaking
-    from secondlook.video.prepare_table import prepare_table
 
     wish = PoseMaking(
         None if keypoints is None else str(keypoints.absolute()),
         None if estimator is None else str(estimator.absolute()),
         pictures, skeleton, threshold,
     )  # fmt: skip
-    table = tables.read(tables.VIDEOS, videos)
-    with progress("drawing pose", table.num_rows) as advance:
-        result = prepare_table(
-            table, out, wish, root=root, workers=workers or os.cpu_count() or 1, timeout_s=timeout_s,
-            inputs=(videos,), advance=advance,
-        )  # fmt: skip
-    finish(result, words_of(result), as_json, result["failed_rows"])
+    make_videos(videos, out, wish, "drawing pose", root=root, workers=workers, timeout_s=timeout_s, as_json=as_json)

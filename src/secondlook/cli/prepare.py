@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from secondlook.cli._engine import Engine, RayAddress, RayWorkers, cluster_of
-from secondlook.cli._say import AsJson, finish, progress
+from secondlook.cli._making import make_videos
+from secondlook.cli._say import AsJson
 
 
 def run(
@@ -43,45 +43,10 @@ def run(
 
     Example: `secondlook prepare videos.parquet -o small --short-side 128 --gop 8`
     """
-    from secondlook import tables
     from secondlook.video.prepare import Preparation
-    from secondlook.video.prepare_table import prepare_table
 
     wish = Preparation(short_side, gop if gop is not None or proxy else 8, crf, proxy)
-    cluster = cluster_of(engine, ray_address, ray_workers)
-    table = tables.read(tables.VIDEOS, videos)
-    with progress("preparing", table.num_rows) as advance:
-        if cluster is not None:
-            from secondlook.bulk import prepare as bulk
-
-            result = bulk.prepare_table(
-                table, out, wish, cluster, root=root, timeout_s=timeout_s, inputs=(videos,), advance=advance
-            )
-        else:
-            result = prepare_table(
-                table,
-                out,
-                wish,
-                root=root,
-                workers=workers,
-                timeout_s=timeout_s,
-                inputs=(videos,),
-                advance=advance,
-            )
-    finish(result, words_of(result), as_json, result["failed_rows"])
-
-
-def words_of(result: Mapping[str, Any]) -> str:
-    """What `prepare_table` did, in words."""
-    from secondlook import tables
-
-    words = [
-        f"wrote {result['path']}: {result['rows']} rows, {result['prepared']} videos made now, "
-        f"{result['already_there']} already there",
-    ]
-    if result["failed_rows"]:
-        kinds = ", ".join(f"{n} {s}" for s, n in result["statuses"].items() if s not in tables.USABLE)
-        words.append(f"{result['failed_rows']} rows have no usable video ({kinds}); the column reason says why")
-    if result["truth_dropped"]:
-        words.append(f"{result['truth_dropped']} rows lost their truth masks, which fit the old size only")
-    return "\n".join(words)
+    make_videos(
+        videos, out, wish, "preparing", root=root, workers=workers, timeout_s=timeout_s, as_json=as_json,
+        cluster=cluster_of(engine, ray_address, ray_workers),
+    )  # fmt: skip
