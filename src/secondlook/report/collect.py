@@ -32,6 +32,8 @@ class Findings:
     runs: dict[str, Run] = field(default_factory=dict)
     explanations: list[dict[str, Any]] = field(default_factory=list)
     """What every `explanations.json` holds, with `base`: the folder that its paths are relative to."""
+    explanation_scores: list[dict[str, Any]] = field(default_factory=list)
+    """What every `explanation_scores.json` holds, the nearest to the top first."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def gather(folder: str | Path) -> Findings:
             _take_table(found, path)
         elif path.name == "explanations.json":
             found.explanations.append({**json.loads(path.read_text(encoding="utf-8")), "base": path.parent})
+        elif path.name == "explanation_scores.json":
+            found.explanation_scores.append(json.loads(path.read_text(encoding="utf-8")))
         elif path.name == "scores.json" and not found.scores:
             found.scores = json.loads(path.read_text(encoding="utf-8"))
         elif path.name == "card.json":

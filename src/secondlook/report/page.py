@@ -18,6 +18,7 @@ from secondlook import __version__, tables
 from secondlook.labels import LabelSpace
 from secondlook.report import _explanations_section as explained
 from secondlook.report import _labels_section as reviewed
+from secondlook.report import _trust_section as trusted
 from secondlook.report import media, plots
 from secondlook.report._scores_section import accuracy_rows, accuracy_tiles, comparison, dumbbell_rows, top_confusions
 from secondlook.report.collect import Findings, gather
@@ -63,6 +64,7 @@ def write(
     view["explanations"] = explained.section(
         found.explanations, most_explanations, step, lambda entry: reviewed.media_path(entry, found)
     )
+    view["trust"] = trusted.section(found.explanation_scores)
     view["runs"] = _runs(found, view["plots"])
     view["data"] = _data(found, space, view["plots"])
     view["tiles"] += accuracy_tiles(found.scores)
@@ -75,6 +77,7 @@ def write(
             ("accuracy", "Accuracy", view["accuracy_rows"]),
             ("labels", "Whose mistake", view["audit"]),
             ("explanations", "What models look at", view["explanations"]),
+            ("trust", "Which picture to trust", view["trust"]),
             ("confusion", "Confusion", view["confusions"]),
             ("training", "Training", view["plots"].get("curves")),
             ("data", "Data", view["data"]),

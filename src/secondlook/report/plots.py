@@ -58,6 +58,37 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def intervals(rows: Sequence[tuple[str, str, Mapping[str, float]]], title: str, chance: float) -> str:
+    """Mean and interval of each method, models side by side in colours and marks of their own.
+
+    Args:
+        rows: model, method, and `mean`, `low`, `high`.
+        title: under the axis.
+        chance: where a vertical line says "no better than this".
+    """
+    models = list(dict.fromkeys(model for model, _, _ in rows))
+    methods = list(dict.fromkeys(method for _, method, _ in rows))
+    with mpl.rc_context(_STYLE):
+        figure = _figure(5.6, 1.1 + 0.34 * len(methods) + 0.12 * len(models))
+        axes = figure.add_subplot()
+        axes.axvline(chance, color=INK, alpha=0.5, lw=1, ls="--")
+        for model, method, value in rows:
+            k = models.index(model)
+            y = -methods.index(method) + (0.5 - (k + 0.5) / len(models)) * 0.6
+            colour = COLOURS[k % len(COLOURS)]
+            axes.plot([value["low"], value["high"]], [y, y], color=colour, lw=2, alpha=0.5)
+            first = model not in (axes.get_legend_handles_labels()[1])
+            axes.plot(
+                value["mean"], y, MARKERS[k % len(MARKERS)], color=colour, ms=6, label=model if first else None, ls=""
+            )
+        axes.set_yticks([-i for i in range(len(methods))], methods)
+        axes.set_xlabel(title)
+        axes.grid(axis="x")
+        if len(models) > 1:
+            figure.legend(loc="outside upper left", ncols=min(3, len(models)))
+        return _svg(figure, title)
+
+
 def original_to_reassessed(rows: Sequence[Mapping[str, float | str]]) -> str:
     """A dumbbell a model and metric: original accuracy -> reassessed, with intervals, and the true value where known.
 
