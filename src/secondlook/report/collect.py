@@ -34,6 +34,8 @@ class Findings:
     """What every `explanations.json` holds, with `base`: the folder that its paths are relative to."""
     explanation_scores: list[dict[str, Any]] = field(default_factory=list)
     """What every `explanation_scores.json` holds, the nearest to the top first."""
+    foci: list[dict[str, Any]] = field(default_factory=list)
+    """What every `foci.json` holds, with `base`: the folder of its pictures."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def gather(folder: str | Path) -> Findings:
             found.explanations.append({**json.loads(path.read_text(encoding="utf-8")), "base": path.parent})
         elif path.name == "explanation_scores.json":
             found.explanation_scores.append(json.loads(path.read_text(encoding="utf-8")))
+        elif path.name == "foci.json":
+            found.foci.append({**json.loads(path.read_text(encoding="utf-8")), "base": path.parent})
         elif path.name == "scores.json" and not found.scores:
             found.scores = json.loads(path.read_text(encoding="utf-8"))
         elif path.name == "card.json":

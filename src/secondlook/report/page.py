@@ -17,6 +17,7 @@ from markupsafe import Markup
 from secondlook import __version__, tables
 from secondlook.labels import LabelSpace
 from secondlook.report import _explanations_section as explained
+from secondlook.report import _foci_section as shared
 from secondlook.report import _labels_section as reviewed
 from secondlook.report import _trust_section as trusted
 from secondlook.report import media, plots
@@ -65,6 +66,7 @@ def write(
         found.explanations, most_explanations, step, lambda entry: reviewed.media_path(entry, found)
     )
     view["trust"] = trusted.section(found.explanation_scores)
+    view["foci"] = shared.section(found.foci, step)
     view["runs"] = _runs(found, view["plots"])
     view["data"] = _data(found, space, view["plots"])
     view["tiles"] += accuracy_tiles(found.scores)
@@ -78,6 +80,7 @@ def write(
             ("labels", "Whose mistake", view["audit"]),
             ("explanations", "What models look at", view["explanations"]),
             ("trust", "Which picture to trust", view["trust"]),
+            ("foci", "Shared foci", view["foci"]),
             ("confusion", "Confusion", view["confusions"]),
             ("training", "Training", view["plots"].get("curves")),
             ("data", "Data", view["data"]),
