@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-QUICK = ("help_speed.py", "drawing.py", "decoding.py", "index_memory.py", "loader_memory.py", "models.py --quick")
+QUICK = (
+    *("help_speed.py", "drawing.py", "decoding.py", "index_memory.py", "loader_memory.py", "models.py --quick"),
+    "explain_cost.py --quick",
+)
 """Left out: `real_sets.py` (half an hour), `audit_evaluate.py` and `reassess.py` (large tables)."""
 
 

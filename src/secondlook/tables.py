@@ -36,6 +36,7 @@ STATUSES: Mapping[str, str] = {
     "unreadable": "the decoder gave up",
     "timeout": "decoding did not end in the time allowed",
     "excluded": "set aside by a person or a list",
+    "failed": "decodes, but what was to be made of it could not be made",
 }
 """What a row's `status` may say. Every row stays in the table; rooms that need pixels use the usable ones only."""
 USABLE = frozenset({"unchecked", "ok", "partial"})

@@ -12,7 +12,7 @@ import pytest
 from secondlook import tables
 from secondlook.datasets import drawn
 from secondlook.datasets._drawn_clip import drawn_clip, painted, scene_of
-from secondlook.errors import BadValue, MissingFile, SecondlookError
+from secondlook.errors import BadValue, MissingFile, SecondlookError, UnknownName
 from secondlook.video.decode import decode
 
 SMALL = drawn.DrawnSettings(clips=6, seed=2, size=32, frames=12)
@@ -146,3 +146,29 @@ def test_a_damaged_line_is_named(root, tmp_path, line):
     (tmp_path / "clips.jsonl").write_text("\n".join([*lines[:2], line, *lines[3:]]) + "\n")
     with pytest.raises(SecondlookError, match=r"clips.jsonl, line 3"):
         list(drawn.read(tmp_path, "").rows)
+
+
+def test_only_the_labels_asked_for_are_drawn_and_known(tmp_path):
+    asked = ("throwing something", "Moving something up", "Moving something down")
+    settings = drawn.DrawnSettings(
+        clips=12, size=32, frames=12, labels=asked, wrong_labels=0.3, cue="throwing something"
+    )
+    drawn.draw(tmp_path / "d", settings, workers=1)
+    listing = drawn.read(tmp_path / "d")
+    assert listing.labels.names == settings.space.names
+    assert set(listing.labels.names) == {"Throwing something", "Moving something up", "Moving something down"}
+    lines = [json.loads(line) for line in (tmp_path / "d" / "clips.jsonl").read_text().splitlines()]
+    assert {line["template"] for line in lines} == set(listing.labels.names)
+    assert all({line["label"], *line["true_labels"]} <= set(listing.labels.names) for line in lines)
+    assert any(line["wrong"] for line in lines)
+    assert all((line["label"] in line["true_labels"]) != line["wrong"] for line in lines)
+    drawn.draw(tmp_path / "d", settings, workers=1)  # goes on, and finds all there
+
+
+def test_labels_that_are_none_or_too_few_are_refused():
+    with pytest.raises(UnknownName, match="Throwing something"):
+        drawn.DrawnSettings(labels=("Throwing somethin", "Moving something up"))
+    with pytest.raises(BadValue, match="at least two"):
+        drawn.DrawnSettings(labels=("Moving something up", "moving something up"))
+    with pytest.raises(UnknownName):
+        drawn.DrawnSettings(labels=("Moving something up", "Moving something down"), cue="Throwing something")

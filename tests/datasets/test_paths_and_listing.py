@@ -8,8 +8,9 @@ import pytest
 
 from secondlook.datasets import _annotations
 from secondlook.datasets._listing import directional, row
-from secondlook.datasets._paths import Files, Measured, dataset_root, leaves_root, tame, without_suffix
+from secondlook.datasets._paths import Files, Measured, dataset_root, tame, without_suffix
 from secondlook.errors import BadValue, MissingFile
+from secondlook.video.listed_path import leaves_root
 from tests.datasets.trees import put
 
 

@@ -11,11 +11,21 @@ from secondlook import catalog
 from secondlook.errors import BadValue, UnknownName
 from secondlook.explain._hooks import gradient, watch
 from secondlook.explain._methods import unsuitable
+from secondlook.explain._options import options_of
 from secondlook.predict.weights import build_model, find_card
 from tests.explain.conftest import SmallNetwork
 
 METHODS = catalog.names("explain")
 FAMILIES = tuple(f for f in catalog.names("models") if "tiny" in catalog.find("models", f).CARDS)
+
+
+QUICK = {"steps": 2, "samples": 2, "at_once": 8, "blocks": "2x2x2", "cells": "2x3x3"}
+"""Options that make slow methods coarse, where they have them: what is tested here holds for any."""
+
+
+def quick(method: str) -> dict[str, object]:
+    known = options_of(method)
+    return {k: v for k, v in QUICK.items() if k in known and isinstance(known[k].default, type(v))}
 
 
 def state_of(model: nn.Module) -> dict[str, object]:
@@ -73,14 +83,14 @@ def test_every_method_on_every_family(method, family, make_clip):
             catalog.find("explain", method).explain(model, card, clip, 2)
         assert_same(state, state_of(model))
         return
-    heat = catalog.find("explain", method).explain(model, card, clip, 2)
+    heat = catalog.find("explain", method).explain(model, card, clip, 2, **quick(method))
     assert_same(state, state_of(model))
     assert heat.heat_THW.shape == (spec.frames, 90, 120)
     assert np.isfinite(heat.heat_THW).all()
     assert np.abs(heat.heat_THW).max() in (0, 1)
     assert heat.method == method
     assert heat.label == 2
-    again = catalog.find("explain", method).explain(model, card, clip, 2)
+    again = catalog.find("explain", method).explain(model, card, clip, 2, **quick(method))
     np.testing.assert_array_equal(heat.heat_THW, again.heat_THW)
     model.eval()
     with torch.no_grad():
@@ -119,7 +129,7 @@ def test_no_trace_after_an_exception(method, where, small, make_clip):
     state = state_of(failing)
     clip = make_clip(torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)))
     try:
-        catalog.find("explain", method).explain(failing, card, clip, 99 if where == "label" else 0)
+        catalog.find("explain", method).explain(failing, card, clip, 99 if where == "label" else 0, **quick(method))
     except (RuntimeError, BadValue, TypeError, AttributeError) as error:
         said = str(error)
     else:  # a method without a backward pass, say, gets through

@@ -2,16 +2,21 @@
 
 import json
 import shutil
+import tracemalloc
+import types
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from secondlook import tables
+from secondlook import catalog, tables
 from secondlook.cards import HeatMap
 from secondlook.errors import BadValue, UnknownName
+from secondlook.explain import grad_cam
 from secondlook.explain._clips import Wish, caption, check, explain_video, label_index, top, write
-from secondlook.explain._table import choose_rows, explain_table, folder_name
+from secondlook.explain._entries import EXPLANATIONS, MEASURED, Writer
+from secondlook.explain._table import choose_rows, explain_methods, explain_table, folder_name
 from secondlook.labels import LabelSpace
 from secondlook.predict.weights import LoadedModel, build_model, find_card, save_weights
 from secondlook.video.overlay import Look
@@ -102,7 +107,8 @@ def test_everything_that_was_wished_for_is_written(loaded, tmp_path, draw_video)
     paths = write(explained, loaded, tmp_path / "out", wish, "clip.mp4")
     assert {k: p.name for k, p in paths.items()} == {
         "strip": "strip.png", "video": "overlay.mp4", "gif": "overlay.gif", "pictures": "frames",
-        "layers": "layers.png", "heat": "heat.npz",
+        "layers": "layers.png", "heat": "heat.npz", "layers-gif": "layers.gif", "layers-heat": "layers",
+        "layers-video": "layers.mp4",
     }  # fmt: skip
     assert all(p.exists() for p in paths.values())
     assert [h.module for h in explained.layers.values()] == ["layer1", "layer3.0.conv1"]
@@ -157,7 +163,10 @@ def test_a_table_with_every_kind_of_row(loaded, videos, tmp_path):
     assert entries["a"]["measures"]["in_action"] is not None
     assert entries["b/b"]["measures"]["in_action"] is None
     assert result["averages"]["on_target"]["clips"] == 2
-    assert json.loads((tmp_path / "out" / "explanations.json").read_text()) == json.loads(json.dumps(result))
+    written = json.loads((tmp_path / "out" / "explanations.json").read_text())
+    assert written == {**result, "explanations": list(result["explanations"])}
+    assert len(result["explanations"]) == 5
+    assert result["explanations"][0] == entries["a"]
     assert "NaN" not in (tmp_path / "out" / "explanations.json").read_text()
 
 
@@ -176,22 +185,152 @@ def test_a_second_run_makes_only_what_is_missing_or_was_made_otherwise(loaded, v
     real = _table.explain_video
     monkeypatch.setattr(_table, "explain_video", lambda *a, **k: made.append(a[1].name) or real(*a, **k))
     some = videos.slice(0, 2)
-    first = explain_table(loaded, some, quick(), tmp_path / "out")
+
+    def whole(**wishes):
+        result = explain_table(loaded, some, quick(**wishes), tmp_path / "out")
+        return {**result, "explanations": list(result["explanations"])}
+
+    first = whole()
     assert made == ["a.mp4", "b.mp4"]
-    assert explain_table(loaded, some, quick(), tmp_path / "out") == first
+    assert whole() == first
     assert made == ["a.mp4", "b.mp4"]
     (tmp_path / "out" / first["explanations"][1]["paths"]["heat"]).unlink()
-    assert explain_table(loaded, some, quick(), tmp_path / "out") == first
+    assert whole() == first
     assert made == ["a.mp4", "b.mp4", "b.mp4"]
-    explain_table(loaded, some, quick(look=Look("magma")), tmp_path / "out")
+    whole(look=Look("magma"))
     assert len(made) == 5
     loaded.model.head.classifier.bias.data += 1
     save_weights(loaded.model, loaded.weights)
-    explain_table(loaded, some, quick(look=Look("magma")), tmp_path / "out")
+    whole(look=Look("magma"))
     assert len(made) == 7
     (tmp_path / "out" / "a" / "about.json").write_text("[broken")
-    explain_table(loaded, some, quick(look=Look("magma")), tmp_path / "out")
+    whole(look=Look("magma"))
     assert len(made) == 8
+
+
+def test_the_table_says_the_same_as_the_list(loaded, videos, tmp_path):
+    result = explain_table(loaded, videos, quick(label="given"), tmp_path / "out", run="a")
+    table = tables.read(EXPLANATIONS, tmp_path / "out" / "explanations.parquet")
+    assert tables.label_space(table) == LABELS
+    assert tables.made(table)["root"] == str(tmp_path / "data")
+    for row, entry in zip(table.to_pylist(), result["explanations"], strict=True):
+        for name in ("video_id", "method", "status", "reason", "path", "split", "run", "label"):
+            assert row[name] == entry[name], name
+        assert row["heat"] == entry["paths"].get("heat", "")
+        assert row["peak_s"] == entry.get("peak_s")
+        assert row["predicted"] == (entry["predicted"][0]["index"] if "predicted" in entry else tables.UNLABELLED)
+        for name in MEASURED:
+            assert row[name] == (entry["measures"] or {}).get(name)
+    rows = {row["video_id"]: row for row in table.to_pylist()}
+    assert (rows["a"]["action_start_s"], rows["a"]["action_end_s"]) == (0.2, 0.6)
+    assert (rows["bad"]["path"], rows["bad"]["label"], rows["bad"]["heat"]) == ("bad.mp4", tables.UNLABELLED, "")
+    plain = videos.drop_columns(["truth_path", "action_start_s", "action_end_s"])
+    explain_table(loaded, plain, quick(), tmp_path / "plain")
+    names = tables.read(EXPLANATIONS, tmp_path / "plain" / "explanations.parquet").column_names
+    assert not {"on_target", "action_start_s"} & set(names)
+
+
+def test_a_run_that_is_stopped_goes_on_and_ends_as_if_it_had_not_been(loaded, videos, tmp_path, monkeypatch):
+    whole = explain_table(loaded, videos, quick(), tmp_path / "whole")
+    made, steps = [], []
+    from secondlook.explain import _table
+
+    real = _table.explain_video
+    monkeypatch.setattr(_table, "explain_video", lambda *a, **k: made.append(a[1].name) or real(*a, **k))
+
+    def stop():
+        steps.append(1)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        explain_table(loaded, videos, quick(), tmp_path / "out", advance=stop)
+    assert made == ["a.mp4", "b.mp4"]
+    assert not list((tmp_path / "out").glob("explanations*"))
+    again = explain_table(loaded, videos, quick(), tmp_path / "out")
+    assert made == ["a.mp4", "b.mp4", "c.mp4", "bad.mp4"]
+    assert list(again["explanations"]) == list(whole["explanations"])
+    for path in (tmp_path / "whole").rglob("*.npz"):
+        one, other = HeatMap.load(path), HeatMap.load(tmp_path / "out" / path.relative_to(tmp_path / "whole"))
+        np.testing.assert_array_equal(one.heat_THW, other.heat_THW)
+    tables_ = [pq.read_table(tmp_path / f / "explanations.parquet") for f in ("whole", "out")]
+    assert tables_[0].equals(tables_[1], check_metadata=True)
+
+
+def test_what_was_listed_stays_when_a_later_run_is_stopped(loaded, videos, tmp_path):
+    explain_table(loaded, videos.slice(0, 1), quick(), tmp_path / "out")
+    before = (tmp_path / "out" / "explanations.json").read_text()
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        explain_table(loaded, videos, quick(), tmp_path / "out", advance=stop)
+    assert (tmp_path / "out" / "explanations.json").read_text() == before
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_memory_does_not_grow_with_the_entries(tmp_path):
+    """Ten times the entries take no more than the batches that wait to be written, and 8-byte keys."""
+
+    def peak(count):
+        tracemalloc.start()
+        with Writer(tmp_path / str(count), {}, measured=False) as writer:
+            for i in range(count):
+                writer.add(one_entry(i))
+            entries = writer.finish({})
+        assert sum(1 for _ in entries) == count
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(600)
+    assert peak(6000) < peak(600) + 3 * 2**20  # kept in lists they would take 20 MiB
+
+
+def one_entry(i):
+    times = [round(0.1 * t, 4) for t in range(16)]
+    predicted = [{"index": k, "name": f"class {k}", "confidence": 0.2} for k in range(5)]
+    return {
+        "video_id": f"video_{i}", "method": "grad_cam", "status": "ok", "reason": "", "path": f"{i}.mp4",
+        "split": "test", "run": "a", "label": 0, "paths": {"heat": f"video_{i}/heat.npz"}, "measures": None,
+        "predicted": predicted,
+        "frame_time_s": times, "heat_share": times, "heat_area": times, "peak_s": 0.1, "no_heat": False,
+        "module": "layer4", "given": 0,
+    }  # fmt: skip
+
+
+def test_several_methods_go_into_a_folder_each(loaded, videos, tmp_path, second):
+    steps = []
+    wishes = [quick(method=m) for m in ("grad_cam", second)]
+    results = explain_methods(loaded, videos.slice(0, 2), wishes, tmp_path / "out", advance=lambda: steps.append(1))
+    assert len(steps) == 4
+    for wish in wishes:
+        table = tables.read(EXPLANATIONS, tmp_path / "out" / wish.method / "explanations.parquet")
+        assert table["method"].to_pylist() == [wish.method] * 2
+        assert [e["method"] for e in results[wish.method]["explanations"]] == [wish.method] * 2
+        assert (tmp_path / "out" / wish.method / "a" / "heat.npz").is_file()
+    with pytest.raises(BadValue, match="once"):
+        explain_methods(loaded, videos, [quick(), quick()], tmp_path / "twice")
+
+
+@pytest.fixture
+def second(monkeypatch):
+    """A second method: Grad-CAM under another name."""
+    real, twin = catalog.find, types.SimpleNamespace(explain=grad_cam.explain)
+    monkeypatch.setattr(catalog, "find", lambda room, name: twin if name == "second" else real(room, name))
+    return "second"
+
+
+def test_a_method_that_does_not_suit_is_one_error_and_no_video_is_read(loaded, videos, tmp_path, monkeypatch, second):
+    monkeypatch.setattr(grad_cam, "unsuitable", lambda *_: "there is no convolution to read", raising=False)
+    with pytest.raises(BadValue, match=r"grad_cam of tsm:tiny.*no convolution"):
+        explain_table(loaded, videos, quick(), tmp_path / "out")
+    with pytest.raises(BadValue, match="no convolution"):
+        explain_methods(loaded, videos, [quick(method=second), quick()], tmp_path / "out")
+    with pytest.raises(UnknownName, match="'layer4'"):
+        explain_methods(loaded, videos, [quick(method=second), quick(options={"layer": "layer5"})], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_of_the_table_are_matched_by_name(loaded, videos, tmp_path):

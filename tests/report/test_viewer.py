@@ -11,9 +11,10 @@ from secondlook.cards import HeatMap
 from secondlook.report import _viewer, page
 
 
-def heat(values_THW, signed=False, **notes):
+def heat(values_THW, signed=False, method="grad_cam", module="", label=0, **notes):
     values = np.asarray(values_THW, np.float32)
-    return HeatMap(values, np.arange(len(values)), np.arange(len(values)) / 5, "m", 0, "layer4", signed, notes)
+    frames = np.arange(len(values))
+    return HeatMap(values, frames, frames / 5, method, label, module, signed, notes)
 
 
 def levels(packed):
@@ -59,15 +60,14 @@ def test_a_map_without_heat_is_black():
 def with_heat(campaign):
     """The campaign's explanation with its heat map, a second layer and one that cannot be read."""
     folder = campaign / "explained"
+    layers = folder / "layers"
+    layers.mkdir()
     heat(np.ones((2, 6, 8))).save(folder / "heat.npz")
-    heat(np.ones((2, 6, 8)), temporal=True).save(folder / "layer3.npz")
+    heat(np.ones((2, 6, 8)), method="recursion_gates", module="layer3", label=2, temporal=True).save(layers / "1.npz")
+    (layers / "2.npz").write_bytes(b"no heat map")
     data = json.loads((folder / "explanations.json").read_text())
     entry = data["explanations"][0]
-    entry["paths"]["heat"] = "heat.npz"
-    entry["maps"] = [
-        {"path": "layer3.npz", "method": "recursion_gates", "module": "layer3", "label_name": entry["label_name"]},
-        {"path": "gone.npz", "method": "grad_cam", "module": "layer2", "label_name": "x"},
-    ]
+    entry["paths"] |= {"heat": "heat.npz", "layers-heat": "layers"}
     (folder / "explanations.json").write_text(json.dumps(data))
     return campaign
 
@@ -84,7 +84,7 @@ def test_the_page_holds_clips_with_all_their_maps(with_heat, tmp_path):
         ("a", "grad cam", "input", False),
         ("a", "recursion gates", "layer3", True),
     ]
-    assert clip["maps"][0]["class"] == "Tilting <b>& co</b>"
+    assert [m["class"] for m in clip["maps"]] == ["Tilting <b>& co</b>", "class 2"]
     assert all(len(hexed) == 256 * 6 for hexed in data["colours"].values())
 
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from secondlook.cards import HeatMap
 from secondlook.errors import BadValue, UnknownName
-from secondlook.video import overlay
-from secondlook.video.overlay import Caption, Look
+from secondlook.video import heat_colours, heat_films, overlay
+from secondlook.video.grid import Caption
+from secondlook.video.heat_colours import Look
 
 
 def heat_of(heat_THW, seconds=0.25):
@@ -34,8 +35,8 @@ def test_blend_equals_its_formula_pixel_by_pixel():
     frames = rng.integers(0, 256, (2, 3, 4, 3), dtype=np.uint8)
     heat = rng.random((2, 3, 4)) - 0.2
     look = Look(alpha=0.6, colour_map="viridis")
-    made = overlay.blend(frames, heat, look)
-    palette = overlay.colours("viridis").astype(float)
+    made = heat_colours.blend(frames, heat, look)
+    palette = heat_colours.colours("viridis").astype(float)
     for t, y, x in np.ndindex(heat.shape):
         value = max(heat[t, y, x], 0) / heat.max()
         opacity = 0.6 * value
@@ -47,23 +48,23 @@ def test_blend_equals_its_formula_pixel_by_pixel():
 
 def test_cold_places_keep_their_colours_and_opacity_grows_with_heat():
     frames = np.full((1, 1, 5, 3), 200, np.uint8)
-    made = overlay.blend(frames, np.array([[[-1, 0, 0.3, 0.6, 1]]]), Look("gray", alpha=1.0))
+    made = heat_colours.blend(frames, np.array([[[-1, 0, 0.3, 0.6, 1]]]), Look("gray", alpha=1.0))
     assert (made[0, 0, :2] == 200).all()
     assert (made[0, 0, 4] == 255).all()
     # grey map: (1 - v) 200 + v (255 v)
     np.testing.assert_allclose(made[0, 0, 2:4, 0], [0.7 * 200 + 0.3 * 76.5, 0.4 * 200 + 0.6 * 153], atol=1)
-    np.testing.assert_array_equal(overlay.blend(frames, np.ones((1, 1, 5)), Look(alpha=0)), frames)
+    np.testing.assert_array_equal(heat_colours.blend(frames, np.ones((1, 1, 5)), Look(alpha=0)), frames)
 
 
 def test_a_clip_is_normalised_as_a_whole_or_frame_by_frame():
     frames = np.zeros((2, 1, 1, 3), np.uint8)
     heat = np.array([[[1.0]], [[0.5]]])
-    by_clip = overlay.blend(frames, heat, Look("gray", 1.0))
-    by_frame = overlay.blend(frames, heat, Look("gray", 1.0, "frame"))
+    by_clip = heat_colours.blend(frames, heat, Look("gray", 1.0))
+    by_frame = heat_colours.blend(frames, heat, Look("gray", 1.0, "frame"))
     assert by_clip[0, 0, 0, 0] == 255 > by_clip[1, 0, 0, 0] > 0
     assert by_frame[0, 0, 0, 0] == by_frame[1, 0, 0, 0] == 255
-    np.testing.assert_array_equal(overlay.blend(frames, heat * 0), frames)
-    assert overlay.blend(frames, heat, Look("gray", 1.0), full=2.0).max() < 255
+    np.testing.assert_array_equal(heat_colours.blend(frames, heat * 0), frames)
+    assert heat_colours.blend(frames, heat, Look("gray", 1.0), full=2.0).max() < 255
 
 
 def test_strip_has_originals_above_and_overlays_below(frames_THWC, heat):
@@ -84,9 +85,9 @@ def test_strip_has_originals_above_and_overlays_below(frames_THWC, heat):
 
 def test_few_frames_make_a_short_strip(frames_THWC, heat):
     one = overlay.strip(frames_THWC[:1], heat_of(heat.heat_THW[:1]))
-    all_of_them = overlay.strip(frames_THWC, heat, columns=50, width=32)
+    all_of_them = overlay.strip(frames_THWC, heat, columns=50, width=48)
     assert one.width < all_of_them.width
-    assert all_of_them.width >= 10 * 32
+    assert all_of_them.width >= 10 * 48
 
 
 def test_a_long_title_is_shortened(frames_THWC, heat):
@@ -126,19 +127,19 @@ def test_overlay_as_pictures_gif_and_video(frames_THWC, heat, tmp_path):
     assert left.shape == right.shape
     assert np.abs(left - right)[:, :, :].reshape(10, -1).sum(axis=1).all()
 
-    paths = overlay.write_pictures(tmp_path / "frames", made)
+    paths = heat_films.write_pictures(tmp_path / "frames", made)
     assert [p.name for p in paths[:2]] == ["000.png", "001.png"]
     for path, picture in zip(paths, made, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
 
-    with Image.open(overlay.write_gif(tmp_path / "deep" / "a.gif", made, 2.0)) as gif:
+    with Image.open(heat_films.write_gif(tmp_path / "deep" / "a.gif", made, 2.0)) as gif:
         assert gif.n_frames == 10
         assert gif.info["duration"] == 200
         assert gif.info["loop"] == 0
         gif.seek(9)
         assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - made[9]).mean() < 25
 
-    with av.open(str(overlay.write_video(tmp_path / "deep" / "a.mp4", made, 2.0))) as container:
+    with av.open(str(heat_films.write_video(tmp_path / "deep" / "a.mp4", made, 2.0))) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
@@ -149,15 +150,15 @@ def test_overlay_as_pictures_gif_and_video(frames_THWC, heat, tmp_path):
 
 
 def test_playing_time_is_watchable():
-    assert overlay.playing_time_s(heat_of(np.zeros((8, 1, 1)), 0.4)) == pytest.approx(3.2)
-    assert overlay.playing_time_s(heat_of(np.zeros((8, 1, 1)), 0.01)) == 2
-    assert overlay.playing_time_s(heat_of(np.zeros((8, 1, 1)), 5)) == 4
-    assert overlay.playing_time_s(heat_of(np.zeros((1, 1, 1)))) == 2
+    assert heat_films.playing_time_s(heat_of(np.zeros((8, 1, 1)), 0.4)) == pytest.approx(3.2)
+    assert heat_films.playing_time_s(heat_of(np.zeros((8, 1, 1)), 0.01)) == 2
+    assert heat_films.playing_time_s(heat_of(np.zeros((8, 1, 1)), 5)) == 4
+    assert heat_films.playing_time_s(heat_of(np.zeros((1, 1, 1)))) == 2
 
 
 def test_frames_of_another_size_or_number(frames_THWC, heat):
     with pytest.raises(BadValue, match="10 x 24 x 32"):
-        overlay.blend(frames_THWC, heat.heat_THW)
+        heat_colours.blend(frames_THWC, heat.heat_THW)
     with pytest.raises(BadValue, match="10 maps"):
         overlay.strip(frames_THWC[:3], heat)
     with pytest.raises(BadValue, match="at least one"):

@@ -15,6 +15,7 @@ def run(
     clips: Annotated[int, typer.Option(help="Number of clips. More clips than before keep the first ones.")] = 400,
     seed: Seed = 0,
     wrong_labels: Annotated[float, typer.Option(help="Share of clips whose given label is plainly wrong.")] = 0.05,
+    labels: Annotated[str, typer.Option(help="Labels to draw, with semicolons between; all when left out.")] = "",
     cue: Annotated[str, typer.Option(help="Plant a mark in a corner of the clips given this label.")] = "",
     cue_share: Annotated[float, typer.Option(help="Share of those clips that carry the mark.")] = 0.9,
     cue_elsewhere: Annotated[float, typer.Option(help="Share of the other clips that carry it.")] = 0.03,
@@ -44,6 +45,7 @@ def run(
         size=size,
         frames=frames,
         fps=fps,
+        labels=tuple(name.strip() for name in labels.split(";") if name.strip()),
     )
     with progress("drawing", settings.clips) as advance:
         drawn = draw(root, settings, workers, advance)

@@ -1,4 +1,4 @@
-"""Draw how a method works: crops, modalities, the temporal shift, attention over time, tokens of a distillation."""
+"""Draw how a method works, and what sets two models apart: crops, modalities, attention over time, class accuracy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from secondlook.cli._explanation_figures import pyramids, segments
 from secondlook.cli._say import AsJson, Seed, finish
 from secondlook.cli._words import height_width
 from secondlook.errors import BadValue
@@ -218,6 +219,34 @@ def multigrid(
     drawn = schedule_figures.multigrid(clips, frames, tall, wide)
     shapes = grids(Grid(clips, frames, tall, wide, 1.0), "both")
     _write(drawn, output, {"both": [[shape._asdict() for shape in part] for part in shapes]}, as_json)
+
+
+@app.command("differences")
+def differences(
+    first: Annotated[Path, typer.Argument(help="Predictions table of one model.")],
+    second: Annotated[Path, typer.Argument(help="Of the model it is held against, on the same videos.")],
+    output: _Output,
+    split: Annotated[str, typer.Option(help="Only videos of this split; all when left out.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy of each class under one model less that under another, a bar a class, sorted.
+
+    Example: `secondlook figure differences with.parquet without.parquet -o differences.png`
+    """
+    from secondlook.audit import name_models, read_video_rows
+    from secondlook.evaluate.details import accuracy_difference, details
+    from secondlook.report import score_figures
+
+    read = [read_video_rows(path) for path in (first, second)]
+    names = name_models(read, [first, second])
+    one, other = details(dict(zip(names, read, strict=True)), top=(1,), split=split)
+    rows = accuracy_difference(one, other)
+    drawn = score_figures.accuracy_differences({row["name"]: row["difference"] for row in rows}, *names)
+    _write(drawn, output, {"classes": rows}, as_json)
+
+
+app.command("segments")(segments)
+app.command("pyramids")(pyramids)
 
 
 def _write(drawn: Figure, output: Path, facts: dict[str, Any], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from secondlook.datasets._drawn_scene import Scene, make_scene
 from secondlook.datasets._drawn_templates import plan
 from secondlook.datasets._drawn_truth import holding
 from secondlook.errors import BadValue
+from secondlook.labels import LabelSpace
 
 CLIPS_PER_SCENE = 4
 """Clips that share a scene: a group of the dataset."""
@@ -31,7 +32,7 @@ class DrawnSettings:
 
     Raises:
         BadValue: if a number is out of its range.
-        UnknownName: if `cue` is no label; with the nearest ones.
+        UnknownName: if `cue` is no label that is drawn, or one of `labels` is none; with the nearest ones.
     """
 
     clips: int = 400
@@ -50,6 +51,8 @@ class DrawnSettings:
     """Side of the square frames, in pixels."""
     frames: int = 24
     fps: int = 12
+    labels: tuple[str, ...] = ()
+    """Labels to draw, and the only ones that are known; empty: all."""
 
     def __post_init__(self) -> None:
         if self.clips < 1:
@@ -67,12 +70,23 @@ class DrawnSettings:
             raise BadValue(self.frames, "a drawn clip has 12 to 240 frames", "Give --frames 24.")
         if not 1 <= self.fps <= 60:
             raise BadValue(self.fps, "the frame rate must be from 1 to 60 frames/s", "Give 12.")
+        wanted = {LABELS.index_of(name) for name in self.labels}
+        if len(wanted) == 1:
+            raise BadValue(self.labels[0], "at least two labels must be drawn", "Leave --labels out for all.")
+        object.__setattr__(self, "labels", tuple(LABELS.names[k] for k in sorted(wanted)))
         if self.cue:
-            object.__setattr__(self, "cue", LABELS.names[LABELS.index_of(self.cue)])
+            object.__setattr__(self, "cue", self.space.names[self.space.index_of(self.cue)])
+
+    @property
+    def space(self) -> LabelSpace:
+        """The labels that are drawn, in the order of all."""
+        if not self.labels:
+            return LABELS
+        return replace(LABELS, labels=tuple(label for label in LABELS.labels if label.name in self.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `DrawnSettings(**it)` reads it back."""
-        return asdict(self)
+        return asdict(self) | {"labels": list(self.labels)}
 
 
 @dataclass(frozen=True)
@@ -119,10 +133,11 @@ def scene_of(settings: DrawnSettings, number: int) -> Scene:
 def drawn_clip(settings: DrawnSettings, number: int, scene: Scene) -> DrawnClip:
     """Plans clip `number`: round-robin over the templates, each round in an order of its own."""
     rng = _rng(settings, _CLIP, number)
-    order = _rng(settings, _ORDER, number // len(LABELS)).permutation(len(LABELS))
-    template = LABELS.names[int(order[number % len(LABELS)])]
+    names = settings.space.names
+    order = _rng(settings, _ORDER, number // len(names)).permutation(len(names))
+    template = names[int(order[number % len(names)])]
     planned = plan(template, scene, rng, settings.frames)
-    true = holding(planned.facts)
+    true = tuple(name for name in holding(planned.facts) if name in names)
     assert template in true, (template, planned.facts)
     # A golden-ratio sequence fills [0, 1) evenly: the share of wrong labels holds for every run of clips.
     offset = float(_rng(settings, _WRONG, 0).uniform())
@@ -130,8 +145,9 @@ def drawn_clip(settings: DrawnSettings, number: int, scene: Scene) -> DrawnClip:
     others = [name for name in true if name != template]
     given = template
     switch, pick, cue_at = rng.uniform(size=3)
+    rest = [name for name in names if name not in true]
+    wrong = wrong and bool(rest)
     if wrong:
-        rest = [name for name in LABELS.names if name not in true]
         given = rest[int(pick * len(rest))]
     elif others and switch < settings.other_label:
         given = others[int(pick * len(others))]

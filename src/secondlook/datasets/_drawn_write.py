@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from secondlook.datasets._drawn_clip import CLIPS_PER_SCENE, DrawnSettings, drawn_clip, painted, scene_of
-from secondlook.datasets._drawn_labels import LABELS
 from secondlook.errors import BadValue
 from secondlook.video.encode import write_video
 
@@ -83,7 +82,7 @@ def _claim(root: Path, settings: DrawnSettings) -> None:
             raise BadValue(str(root), "was drawn by another version of secondlook", "Give another folder.")
         before = held["settings"]
         for name, value in given.items():
-            if name != "clips" and before.get(name) != value:
+            if name != "clips" and before.get(name, []) != value:
                 rule = f"is the {name} asked for, but {root} was drawn with {before.get(name)!r}"
                 raise BadValue(value, rule, "Draw with the same settings, or into another folder.")
         if before["clips"] > settings.clips:
@@ -92,7 +91,7 @@ def _claim(root: Path, settings: DrawnSettings) -> None:
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise BadValue(str(root), "must be an empty folder, or one that was drawn before", "Give another folder.")
     root.mkdir(parents=True, exist_ok=True)
-    facts = {"drawing": _DRAWING, "seed": settings.seed, "settings": given, "label_space": LABELS.to_dict()}
+    facts = {"drawing": _DRAWING, "seed": settings.seed, "settings": given, "label_space": settings.space.to_dict()}
     _replace(about, json.dumps(facts, indent=1) + "\n")
 
 

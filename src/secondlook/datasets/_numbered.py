@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from secondlook.datasets._annotations import lines, whole
-from secondlook.datasets._paths import leaves_root
 from secondlook.errors import BadValue, UnknownName
 from secondlook.tables import UNLABELLED
+from secondlook.video.listed_path import leaves_root
 
 
 def _parse(place: str, text: str) -> tuple[str, str, int]:

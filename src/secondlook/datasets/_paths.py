@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from secondlook.errors import BadValue, MissingFile
+from secondlook.video.listed_path import leaves_root
 
 VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv",
@@ -32,12 +33,6 @@ def dataset_root(root: str | Path) -> Path:
     if not root.is_dir():
         raise BadValue(str(root), "is a file, not a folder", "Give the folder that the dataset lies in.")
     return root.resolve()
-
-
-def leaves_root(listed: str) -> bool:
-    """Whether a listed path is absolute, climbs with "..", or cannot be a path at all (only read, never opened)."""
-    parts = listed.replace("\\", "/").split("/")
-    return not listed.strip() or parts[0] == "" or ".." in parts or "\0" in listed or parts[0].endswith(":")
 
 
 def tame(text: str) -> str:

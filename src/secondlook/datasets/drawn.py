@@ -39,9 +39,10 @@ from secondlook.datasets._drawn_labels import (
 )
 from secondlook.datasets._drawn_write import ABOUT, CLIPS, draw, summary
 from secondlook.datasets._listing import Listing, row
-from secondlook.datasets._paths import dataset_root, leaves_root, tame
+from secondlook.datasets._paths import dataset_root, tame
 from secondlook.errors import BadValue, MissingFile
 from secondlook.labels import LabelSpace
+from secondlook.video.listed_path import leaves_root
 
 __all__ = [
     "APPEARANCE_PAIRS",

@@ -25,10 +25,11 @@ from typing import Any
 from secondlook.datasets import _annotations
 from secondlook.datasets._annotations import SPLIT_NAMES
 from secondlook.datasets._listing import Listing, directional, row
-from secondlook.datasets._paths import FRAME_SUFFIXES, VIDEO_SUFFIXES, dataset_root, leaves_root, tame, without_suffix
+from secondlook.datasets._paths import FRAME_SUFFIXES, VIDEO_SUFFIXES, dataset_root, tame, without_suffix
 from secondlook.errors import BadValue, UnknownName
 from secondlook.labels import LabelSpace
 from secondlook.tables import UNLABELLED
+from secondlook.video.listed_path import leaves_root
 
 _GROUP_COLUMNS = ("group", "scene")
 

@@ -128,6 +128,28 @@ def accuracy_ratio(first: Details, second: Details) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["ratio"] is None, -(row["ratio"] or 0), row["label"]))
 
 
+def accuracy_difference(first: Details, second: Details) -> list[dict[str, Any]]:
+    """Top-1 of each class under one model less that under another, largest gain first
+    (srtg-mtnet-classreg-visualisation, section 4.5; figure 6.5 of its source).
+
+    Returns:
+        `{"label", "name", "n", "first", "second", "difference"}` of the classes that have videos, shares in [0, 1].
+    """
+    rows = [
+        {
+            "label": a["label"],
+            "name": a["name"],
+            "n": a["n"],
+            "first": a["top1"],
+            "second": b["top1"],
+            "difference": a["top1"] - b["top1"],
+        }
+        for a, b in zip(first.classes, second.classes, strict=True)
+        if a["n"]
+    ]
+    return sorted(rows, key=lambda row: (-row["difference"], row["label"]))
+
+
 def view_accuracy(path: str | Path, *, top: Sequence[int] = (1, 5), split: str = "") -> dict[str, Any]:
     """Accuracy of single views, each counted as a sample of its own: the score "per sequence" beside that per video.
 

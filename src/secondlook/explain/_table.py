@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secondlook import tables
-from secondlook.datasets._paths import leaves_root
 from secondlook.errors import BadValue, SecondlookError
 from secondlook.explain._clips import Wish, check, entry, explain_video, write
+from secondlook.explain._entries import LIST, TABLE, Writer
 from secondlook.explain._ground_truth import as_json, average, ground_truth
+from secondlook.explain._methods import must_suit
 from secondlook.labels import LabelSpace
 from secondlook.predict.loader import root_of
 from secondlook.predict.weights import LoadedModel, write_json
 from secondlook.tables import UNLABELLED
 from secondlook.video.clip import Clip
 from secondlook.video.guard import Guard
+from secondlook.video.listed_path import leaves_root
 
-LIST = "explanations.json"
-"""The file that lists what was explained."""
+__all__ = ["LIST", "TABLE", "choose_rows", "explain_methods", "explain_table", "folder_name"]
 
 
 def choose_rows(videos: pa.Table, split: str = "all", limit: int | None = None) -> pa.Table:
@@ -47,6 +48,33 @@ def choose_rows(videos: pa.Table, split: str = "all", limit: int | None = None) 
     return chosen.take(np.arange(limit) * chosen.num_rows // limit)
 
 
+def explain_methods(
+    loaded: LoadedModel, videos: pa.Table, wishes: Sequence[Wish], folder: Path, **options: Any
+) -> dict[str, dict[str, Any]]:
+    """Explains every row with several methods, one after the other, each into `folder/<method>/`.
+
+    Args:
+        loaded: a trained network with its card and labels.
+        videos: rows of a videos table.
+        wishes: one a method; all are checked before the first video is read.
+        folder: where.
+        **options: as of `explain_table`; `advance` is called once a video and method.
+
+    Returns:
+        Method -> what `explain_table` gives.
+
+    Raises:
+        BadValue: if a method is there twice, or does not suit the network.
+        UnknownName: see `_clips.check`.
+    """
+    methods = [wish.method for wish in wishes]
+    if twice := [method for method in dict.fromkeys(methods) if methods.count(method) > 1]:
+        raise BadValue(twice[0], "each method can be asked for once", "Give each a folder of its own for two settings.")
+    for wish in wishes:
+        _check(loaded, wish)
+    return {wish.method: explain_table(loaded, videos, wish, folder / wish.method, **options) for wish in wishes}
+
+
 def explain_table(
     loaded: LoadedModel,
     videos: pa.Table,
@@ -60,10 +88,11 @@ def explain_table(
     timeout_s: float = 30.0,
     advance: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Explains every row and writes `explanations.json` and a folder a video.
+    """Explains every row and writes `explanations.json`, `explanations.parquet` and a folder a video.
 
     A video that cannot be read or explained is an entry with a status and a reason. A video whose folder already
-    holds an explanation by the same weights with the same settings is not explained again.
+    holds an explanation by the same weights with the same settings is not explained again, so a run that was stopped
+    goes on where it was. Memory does not grow with the videos, but for the measures of those whose truth is known.
 
     Args:
         loaded: a trained network with its card and labels.
@@ -78,41 +107,59 @@ def explain_table(
         advance: called after each video.
 
     Returns:
-        What was written to `explanations.json`: `explanations`, a list of entries (`video_id`, `status`, `reason`,
-        `label`, `paths` relative to the folder, `measures` or None, ...); `averages` (`_ground_truth.average`); `made`.
+        What was written to `explanations.json`: `explanations`, the entries (`video_id`, `status`, `reason`, `label`,
+        `paths` relative to the folder, `measures` or None, ...), read from the disk when they are walked through;
+        `averages` (`_ground_truth.average`); `made`.
 
     Raises:
         UnknownName: see `_clips.check`.
+        BadValue: if the method does not suit the network.
         MissingFile: if the videos' folder is not there.
     """
-    check(loaded, wish)
+    _check(loaded, wish)
     place = root_of(videos, root)
     to_network = _label_map(tables.label_space(videos), loaded.labels) if "label_space" in tables.made(videos) else None
     key = {"settings": wish.to_dict(), "weights": tables.file_sha256(loaded.weights)}
-    entries = []
-    with Guard(timeout_s) as guard:
-        for row in videos.to_pylist():
+    about = dict(made or {}) | {"root": str(place.resolve()), "label_space": loaded.labels.to_dict()}
+    measured: list[dict[str, float]] = []
+    with Guard(timeout_s) as guard, Writer(folder, about, measured="truth_path" in videos.column_names) as writer:
+        for row in _rows(videos):
             target = folder / folder_name(row["video_id"])
-            kept = _kept(target, key | {"row": _row_hash(row)})
-            if kept is None:
-                kept = {
-                    "video_id": row["video_id"],
-                    "run": run,
-                    **_one(loaded, row, place, wish, to_network, guard, target),
-                }
-                if kept["status"] in tables.USABLE:
-                    write_json(target / "about.json", {"key": key | {"row": _row_hash(row)}, "entry": kept})
-            entries.append(kept)
+            own_key = key | {"row": _row_hash(row)}
+            found = _kept(target, own_key)
+            if found is None:
+                found = _one(loaded, row, place, wish, to_network, guard, target)
+                if found["status"] in tables.USABLE:
+                    write_json(target / "about.json", {"key": own_key, "entry": found})
+            writer.add(found | _of_row(row) | {"run": run, "method": wish.method})
+            if found["measures"]:
+                measured.append({k: np.nan if v is None else v for k, v in found["measures"].items()})
             advance()
-    measures = [{k: np.nan if v is None else v for k, v in e["measures"].items()} for e in entries if e["measures"]]
-    result = {
-        "explanations": entries,
-        "averages": average(measures, np.random.default_rng(seed)),
-        "made": dict(made or {}),
+        averages = average(measured, np.random.default_rng(seed))
+        entries = writer.finish(averages)
+    return {"explanations": entries, "averages": averages, "made": about}
+
+
+def _check(loaded: LoadedModel, wish: Wish) -> None:
+    check(loaded, wish)
+    must_suit(wish.method, loaded.model, loaded.card)
+
+
+def _rows(videos: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in videos.to_batches(max_chunksize=256):
+        yield from batch.to_pylist()
+
+
+def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry takes over from the videos table."""
+    interval = _interval(row) or (None, None)
+    return {
+        "video_id": row["video_id"],
+        "path": row["path"],
+        "split": row["split"],
+        "action_start_s": interval[0],
+        "action_end_s": interval[1],
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / LIST, result)
-    return result
 
 
 def _one(
@@ -142,7 +189,7 @@ def _one(
         if last and not last[0].usable:
             return _failed(last[0].status, last[0].reason)
         return _failed("failed", str(error))
-    paths = write(explained, loaded, target, wish, row["video_id"])
+    paths = write(explained, loaded, target, wish, row["video_id"], extras=False)
     measures, reason = None, ""
     if row.get("truth_path"):
         try:

@@ -20,26 +20,11 @@ kept in the notes as `scale`; zero stays zero.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-import torch
 from torch import Tensor, nn
 
 from secondlook.cards import HeatMap, ModelCard
-from secondlook.errors import BadValue
-from secondlook.explain._hooks import (
-    explained_logit,
-    fold,
-    gradient,
-    logits_of,
-    point_of,
-    predicted_notes,
-    watch,
-)
-from secondlook.explain._project import heat_map
+from secondlook.explain._cam import Weights, check_weights, layer_heat, places, read_slopes
 from secondlook.video.transform import InputClip
-
-Weights = Literal["channel", "channel_time"]
 
 
 def explain(
@@ -73,31 +58,10 @@ def explain(
         UnknownName: if there is no such layer.
         BadValue: if the label is not a class of the network, or the layer's output has no places.
     """
-    if weights not in get_args(Weights):
-        raise BadValue(weights, f"weights must be one of {', '.join(get_args(Weights))}")
-    name, point = point_of(card, layer, pathway)
-    device = next(model.parameters(), torch.empty(0)).device
-    with watch(model, [name]) as watched:
-        x_BCTHW = clip.x_CTHW.to(device)[None]
-        logits_BK = logits_of(model, x_BCTHW)
-        score = explained_logit(logits_BK, label)
-        if name not in watched.outputs:
-            raise BadValue(name, "this module does not run when the network predicts", "Name one that does.")
-        output = watched.outputs[name]
-        slope = gradient(score, output, name)
-        frames = x_BCTHW.shape[2]
-        activations_BCthw = fold(output.detach(), point, 1, frames, name)
-        slope_BCthw = fold(slope, point, 1, frames, name)
-        heat_thw = cam(activations_BCthw, slope_BCthw, weights)[0]
-    return heat_map(
-        heat_thw.cpu().numpy(),
-        clip,
-        method="grad_cam",
-        label=label,
-        module=name,
-        weights=weights,
-        **predicted_notes(logits_BK[0], label),
-    )
+    check_weights(weights)
+    read = read_slopes(model, card, clip, label, layer, pathway)
+    heat_thw = cam(read.activations_BCthw, read.slope_BCthw, weights)[0]
+    return layer_heat("grad_cam", heat_thw, read, clip, weights=weights)
 
 
 def cam(activations_BCthw: Tensor, gradient_BCthw: Tensor, weights: Weights = "channel") -> Tensor:
@@ -111,6 +75,5 @@ def cam(activations_BCthw: Tensor, gradient_BCthw: Tensor, weights: Weights = "c
     Returns:
         `heat_Bthw`, float32, >= 0.
     """
-    over = (2, 3, 4) if weights == "channel" else (3, 4)
-    alpha_BCt11 = gradient_BCthw.float().mean(dim=over, keepdim=True)
+    alpha_BCt11 = gradient_BCthw.float().mean(dim=places(weights), keepdim=True)
     return (alpha_BCt11 * activations_BCthw.float()).sum(dim=1).relu()

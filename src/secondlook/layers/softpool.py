@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from secondlook.errors import BadValue
 from secondlook.layers._windows import Windows, axes, precise
@@ -46,6 +47,11 @@ def soft_pool(
     Raises:
         BadValue: for windows that cannot be, or values that are no floating-point numbers.
     """
+    if has_torch_function_unary(x):  # an explainer sees one operation, as it does of torch's own
+        seen: Tensor = handle_torch_function(
+            soft_pool, (x,), x, kernel, stride, padding, dimensions=dimensions, ceil_mode=ceil_mode
+        )
+        return seen
     if not x.is_floating_point():
         raise BadValue(str(x.dtype), "SoftPool wants floating-point values", "Call .float() on them.")
     if x.ndim < dimensions:

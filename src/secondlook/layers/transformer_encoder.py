@@ -9,6 +9,7 @@ sections 1.19 and 1.20. The normalisations stand before their branches, as in th
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,9 @@ class SelfAttention(nn.Module):
     Raises:
         BadValue: if the heads do not divide the width.
     """
+
+    attends: Literal["all", "time", "space"] = "all"
+    """Which of a clip's tokens it is given in a row: all; those of one place, frame after frame; those of one frame."""
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()

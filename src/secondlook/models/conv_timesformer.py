@@ -81,9 +81,11 @@ class DividedBlock(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
         self.time = SelfAttention(channels, heads)
+        self.time.attends = "time"
         self.sum1 = Sum()
         self.norm2 = nn.LayerNorm(channels)
         self.space = SelfAttention(channels, heads)
+        self.space.attends = "space"
         self.sum2 = Sum()
         self.norm3 = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(

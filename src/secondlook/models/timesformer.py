@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -108,9 +108,9 @@ class SelfAttention(nn.Module):
     The library itself has plain products alone.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, attends: Literal["all", "time", "space"]) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.attends = config, attends
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.attn_drop = nn.Dropout(config.attention_probs_dropout_prob)
 
@@ -167,9 +167,9 @@ def build(variant: str, num_classes: int, head: str | None = None, **options: Un
     of_blocks = config(request.width)  # a block asks it for the tokens in a row
     blocks = [modeling.TimesformerLayer(of_blocks, i) for i in range(plan.depth)]
     for block in blocks:
-        block.attention.attention = SelfAttention(of_blocks)
+        block.attention.attention = SelfAttention(of_blocks, "all" if plan.attention == "joint_space_time" else "space")
         if plan.attention == "divided_space_time":
-            block.temporal_attention.attention = SelfAttention(of_blocks)
+            block.temporal_attention.attention = SelfAttention(of_blocks, "time")
     return TimeSformer(
         request,
         of_blocks,

@@ -64,25 +64,35 @@ def viewer(
 
 
 def _maps(entries: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Every heat map that stands in the entries' files: of methods, layers, pathways, classes."""
     seen: set[tuple[str, ...]] = set()
     for entry in entries:
-        own = {"path": entry["paths"]["heat"], **{k: entry.get(k, "") for k in ("method", "module", "label_name")}}
-        for one in (own, *entry.get("maps", ())):
-            model = str(entry.get("run") or entry["model"])
-            name = {
-                "model": model,
-                "method": _method(one["method"], str(one.get("weights", entry.get("weights", "")))),
-                "layer": str(one.get("module") or "input"),
-                "class": str(one["label_name"]),
-            }
-            if tuple(name.values()) in seen:
-                continue
+        names = {entry["label"]: entry["label_name"], entry.get("given"): entry.get("given_name")}
+        names |= {best["index"]: best["name"] for best in entry.get("predicted", ())}
+        for path in _heat_files(entry):
             try:
-                heat = HeatMap.load(Path(entry["base"]) / one["path"])
+                heat = HeatMap.load(path)
             except (SecondlookError, OSError, KeyError, ValueError):
                 continue
-            seen.add(tuple(name.values()))
-            yield {**name, "predicted": _best(entry), **packed(heat)}
+            name = {
+                "model": str(entry.get("run") or entry["model"]),
+                "method": _method(heat),
+                "layer": heat.module or "input",
+                "class": str(names.get(heat.label) or f"class {heat.label}"),
+            }
+            if tuple(name.values()) not in seen:
+                seen.add(tuple(name.values()))
+                yield {**name, "predicted": _best(entry), **packed(heat)}
+
+
+def _heat_files(entry: Mapping[str, Any]) -> Iterable[Path]:
+    """Files of heat: `heat`, `heat-METHOD`, and what lies in the folders of grids (`layers-heat`)."""
+    for kind, relative in entry["paths"].items():
+        path = Path(entry["base"]) / relative
+        if kind.startswith("heat"):
+            yield path
+        elif kind.endswith("-heat"):
+            yield from sorted(path.glob("*.npz"))
 
 
 def _best(entry: Mapping[str, Any]) -> str:
@@ -90,8 +100,9 @@ def _best(entry: Mapping[str, Any]) -> str:
     return f"{best['name']}, {best['confidence']:.0%}" if best else ""
 
 
-def _method(method: str, weights: str) -> str:
-    return method.replace("_", " ") + (" a time step" if weights == "channel_time" else "")
+def _method(heat: HeatMap) -> str:
+    each_step = " (a weight a time step)" if heat.notes.get("weights") == "channel_time" else ""
+    return heat.method.replace("_", " ") + each_step
 
 
 def packed(heat: HeatMap) -> dict[str, Any]:

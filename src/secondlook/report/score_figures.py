@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from secondlook.errors import BadValue
 from secondlook.report.figures import _STYLE, GREY
 from secondlook.report.plots import BLUE, COLOURS, ORANGE, _short
 
 _NAMES_UP_TO = 60
 """With more classes than this, names would cover each other."""
+_NAMED_OF_MANY = 30
+"""Of more classes than that, so many are named: the first and the last of those sorted."""
 _TOLD = 6
 """Curves with a colour and a name: so many of the best and of the worst together."""
 
@@ -96,3 +100,65 @@ def class_bars(values: Mapping[str, float], label: str, most: Sequence[str] = ()
     if most or fewest:
         figure.legend(loc="outside upper left", fontsize=9)
     return figure
+
+
+@mpl.rc_context(_STYLE)
+def accuracy_differences(differences: Mapping[str, float], first: str, second: str) -> Figure:
+    """A bar a class, from the largest gain of one model over another to its largest loss.
+
+    With many classes every one has a thin bar without a name, and those at either end are named beside them
+    (`srtg-mtnet-classreg-visualisation`, item 96; after figure 6.5 of its source).
+
+    Args:
+        differences: class -> accuracy under `first` less that under `second`, shares in [-1, 1].
+        first: name of the one model.
+        second: of the other.
+
+    Raises:
+        BadValue: if there is no class.
+    """
+    if not differences:
+        raise BadValue(0, "no class has videos in both tables", "Give predictions of videos with labels.")
+    order = sorted(differences, key=lambda name: -differences[name])
+    points = {name: 100 * differences[name] for name in order}
+    if len(order) <= _NAMES_UP_TO:
+        figure = Figure(figsize=(7.2, 1.5 + 0.22 * len(order)), layout="constrained")
+        _difference_bars(figure.add_subplot(), order, points)
+    else:
+        half = _NAMED_OF_MANY // 2
+        figure = Figure(figsize=(9.6, 1.8 + 0.22 * (_NAMED_OF_MANY + 1)), layout="constrained")
+        grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.7))
+        every = figure.add_subplot(grid[:, 0])
+        colours = [BLUE if points[name] > 0 else ORANGE for name in order]
+        every.barh(range(len(order)), [points[name] for name in order], color=colours, height=1.0)
+        every.axvline(0, color="black", lw=0.8)
+        every.margins(y=0.005)
+        every.invert_yaxis()
+        every.set_yticks([])
+        every.set(xlabel="difference (points)", ylabel=f"{len(order)} classes, sorted")
+        above = figure.add_subplot(grid[0, 1])
+        _difference_bars(above, order[:half], points)
+        above.set_title(f"highest {half}", fontsize=10)
+        above.set_xlabel("")
+        below = figure.add_subplot(grid[1, 1])
+        _difference_bars(below, order[-half:], points)
+        below.set_title(f"lowest {half}", fontsize=10)
+    better, worse = (sum(sign * points[name] > 0 for name in order) for sign in (1, -1))
+    mean = float(np.mean(list(points.values())))
+    said = f"{_short(first, 40)} less {_short(second, 40)}: top-1 of a class"
+    counted = f"{better} better, {worse} worse, {len(order) - better - worse} alike; mean {mean:+.1f} points"
+    figure.suptitle(f"{said}\n{counted}", fontsize=10)
+    return figure
+
+
+def _difference_bars(axes: Axes, order: Sequence[str], points: Mapping[str, float]) -> None:
+    values = [points[name] for name in order]
+    bars = axes.barh(range(len(order)), values, color=[BLUE if v > 0 else ORANGE for v in values])
+    for bar, value in zip(bars, values, strict=True):
+        bar.set_hatch("" if value > 0 else "//")
+    axes.bar_label(bars, [f"{v:+.1f}" for v in values], padding=3, fontsize=7)
+    axes.axvline(0, color="black", lw=0.8)
+    axes.margins(x=0.12)
+    axes.set_yticks(range(len(order)), [_short(name, 34) for name in order], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("difference of accuracies (points)")

@@ -20,6 +20,7 @@ from secondlook import tables
 from secondlook.errors import BadValue, MissingFile
 from secondlook.video.clip import Clip, failed
 from secondlook.video.guard import Guard
+from secondlook.video.listed_path import leaves_root
 
 TABLE = "videos.parquet"
 _FACTS = ("bytes", "sha256", "frames", "fps", "width", "height", "duration_s")
@@ -264,12 +265,6 @@ def target_of(listed: str) -> str:
         return ""
     path = PurePosixPath(listed)
     return str(path if path.suffix.lower() == ".mp4" else path.with_name(path.name + ".mp4"))
-
-
-def leaves_root(listed: str) -> bool:
-    """Whether a listed path is absolute or climbs with "..", or cannot be a path at all."""
-    parts = listed.replace("\\", "/").split("/")
-    return not listed.strip() or parts[0] == "" or ".." in parts or "\0" in listed or parts[0].endswith(":")
 
 
 def _root(videos: pa.Table, root: str | Path | None) -> Path:

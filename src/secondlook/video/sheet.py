@@ -1,4 +1,4 @@
-"""A page of pictures in rows and columns, with a title, small text and a colour bar (Pillow, no torch)."""
+"""A page of pictures in rows and columns, with a title, small text and bars (Pillow, no torch)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ class Sheet:
         gap: between pictures.
         margin: around everything.
         left: further room on the left, for text; `right`, `head` and `foot` likewise.
-        title: one line above everything, shortened where it does not fit; empty: no room is kept.
-        subtitle: a smaller line below it.
+        title: one line above everything, smaller and then shortened where it does not fit; empty: no room is kept.
+        subtitle: smaller below it, on two lines where one is too short.
         paper: background.
+        at_least: the least width of the whole, so that words have room beside a few small pictures.
+        ink: of the title.
+        faint: of the subtitle.
     """
 
     def __init__(
@@ -48,19 +51,25 @@ class Sheet:
         title: str = "",
         subtitle: str = "",
         paper: Colour = PAPER,
+        at_least: int = 0,
+        ink: Colour = INK,
+        faint: Colour = FAINT,
     ) -> None:
         self.width, self.height, self.gap = width, height, gap
         self.left = margin + left
-        self.top = margin + (26 if title else 0) + (20 if subtitle else 0) + head
         self.right = self.left + columns * (width + gap) - gap
+        whole = max(self.right + right + margin, at_least)
+        room = whole - 2 * margin
+        lines = wrapped(subtitle, 12, room) if subtitle else []
+        self.top = margin + (26 if title else 0) + (20 + 16 * (len(lines) - 1) if lines else 0) + head
         self.bottom = self.top + rows * (height + gap) - gap
-        self.image = Image.new("RGB", (self.right + right + margin, self.bottom + foot + margin), paper)
+        self.image = Image.new("RGB", (whole, self.bottom + foot + margin), paper)
         self._draw = ImageDraw.Draw(self.image)
-        room = self.image.width - 2 * margin
         if title:
-            self.text((margin, margin - 2), title, 17, INK, limit=room)
-        if subtitle:
-            self.text((margin, margin + (23 if title else 0)), subtitle, 12, FAINT, limit=room)
+            size = next((s for s in (17, 15, 13) if font_of(s).getlength(title) <= room), 13)
+            self.text((margin, margin + 15), title, size, ink, "ls", limit=room)
+        for n, line in enumerate(lines):
+            self.text((margin, margin + (23 if title else 0) + 16 * n), line, 12, faint, limit=room)
 
     def corner(self, column: int, row: int) -> tuple[int, int]:
         """Upper left corner of a cell, in pixels; `row` may be one past the last."""
@@ -96,27 +105,55 @@ class Sheet:
             text = text.rstrip() + "…"
         self._draw.text(at, text, fill=colour, font=font, anchor=anchor)
 
-    def meter(self, column: int, y: int, share: float, colour: Colour) -> None:
-        """A thin bar under a column, filled up to `share` of its length."""
+    def meter(
+        self,
+        column: int,
+        y: int,
+        share: float,
+        colour: Colour,
+        against: float | None = None,
+        against_colour: Colour = FAINT,
+    ) -> None:
+        """A thin bar under a column, filled up to `share` of its length.
+
+        With `against` it starts in its middle: `share` fills its right half, `against` its left one.
+        """
         x = self.corner(column, 0)[0] + 12
         full = self.width - 24
         self.rectangle(x, y, full, 4, TRACK)
+        if against is not None:
+            full //= 2
+            x += full
+            length = max(1, round(full * against)) if against > 0 else 0
+            self.rectangle(x - length, y, length, 4, against_colour)
+            self.rectangle(x - 1, y - 2, 1, 8, FAINT)
         if share > 0:
             self.rectangle(x, y, max(1, round(full * share)), 4, colour)
 
     def rectangle(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
         """A filled rectangle."""
-        self._draw.rectangle((x, y, x + width - 1, y + height - 1), fill=fill)
+        if width >= 1 and height >= 1:
+            self._draw.rectangle((x, y, x + width - 1, y + height - 1), fill=fill)
 
-    def colour_bar(self, colours_N3: npt.NDArray[np.uint8], row: int, low: str, high: str) -> None:
-        """A small colour bar to the right of a row of pictures: its first colour at the bottom."""
-        x, y = self.right + 12, self.corner(0, row)[1]
-        tall = min(self.height, 160)
-        y += (self.height - tall) // 2
-        column_H3 = colours_N3[np.linspace(len(colours_N3) - 1, 0, tall).round().astype(int)]
-        self.image.paste(Image.fromarray(np.repeat(column_H3[:, None], 10, axis=1)), (x, y))
-        self.text((x + 15, y - 1), high, 11, FAINT, "la")
-        self.text((x + 15, y + tall), low, 11, FAINT, "ld")
+
+def in_lines(text: str, size: int, limit: float) -> list[str]:
+    """A text broken between words, so that no line is wider than `limit` pixels if its words are not."""
+    font, lines = font_of(size), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > limit:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def wrapped(text: str, size: int, limit: float) -> list[str]:
+    """A text on one line, or on two that are parted at one of its middle dots, if it is wider than `limit` pixels."""
+    font, parts = font_of(size), text.split(" · ")
+    fits = [n for n in range(1, len(parts) + 1) if font.getlength(" · ".join(parts[:n])) <= limit]
+    first = max(fits, default=1)
+    return [" · ".join(part) for part in (parts[:first], parts[first:]) if part]
 
 
 @lru_cache
