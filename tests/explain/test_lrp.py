@@ -255,3 +255,15 @@ def test_bad_options(small, make_clip):
         lrp.explain(model, card, clip, 0, layer="spare")
     with pytest.raises(UnknownName):
         lrp.explain(model, card, clip, 0, layer="act3")
+
+
+@pytest.mark.parametrize("composite", ["epsilon-plus-flat", "epsilon-w-square", "epsilon-gamma-box"])
+@pytest.mark.parametrize("family", ["i3d", "movinet"])
+def test_what_padding_put_before_the_first_layer_gets_nothing(family, composite):
+    """Both pad by hand (`F.pad`), so that the first convolution cannot tell zeros from inputs but by their bounds."""
+    card = find_card(f"{family}:tiny")
+    model, spec = build_model(card, 5, seed=0).eval(), card.clip
+    shape = (1, spec.channels, spec.frames, spec.height, spec.width)
+    x_BCTHW = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    found = lrp.conservation(model, card, x_BCTHW, 1, lrp.settings_of(composite, "ignore"))
+    assert float(found.input_B) == pytest.approx(1, abs=1e-3)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from secondlook import catalog
+from secondlook.explain._options import options_of, value_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "open-questions.md"
 _SWITCH = re.compile(r"`(?P<model>[\w:.]+)` option `(?P<option>\w+)`(?: with (?P<given>.+))?")
@@ -71,3 +72,13 @@ def test_the_default_is_the_default_and_the_switch_switches(
     for other in others:
         switched = built(model, **{**given, option: other})
         assert repr(switched) != repr(stated) or not torch.equal(logits(switched), logits(stated))
+
+
+def test_every_open_question_of_an_explanation_has_its_switch() -> None:
+    rows = re.findall(r"^\| [^|]+ \|[^|]+\| `(\w+)=([^`]+)` \| (.+?) \| of `(\w+)` \|$", PAGE.read_text(), re.M)
+    assert len(rows) >= 8
+    for name, default, others, method in rows:
+        option = options_of(method)[name]
+        assert str(option.default) == default, (method, name)
+        for other in re.findall(r"`([^`]+)`", others):
+            assert value_of(option, other) != option.default, (method, name, other)

@@ -119,7 +119,7 @@ def test_a_scatter_is_the_same_each_time(tmp_path: Path) -> None:
         assert np.array_equal(places, draw.scatter(vectors(), dimensions=dimensions, seed=1))
         assert not np.array_equal(places, draw.scatter(vectors(), dimensions=dimensions, seed=2))
     picture = draw.draw_scatter(vectors(), tmp_path / "s.svg").read_text()
-    assert all(f"<!-- {label.name} -->" in picture for label in SPACE.labels), "each dot has its name"
+    assert all(f">{label.plain}</text>" in picture for label in SPACE.labels), "each dot has its name"
     with pytest.raises(BadValue, match="labels are too few"):
         draw.scatter(vectors(GIVEN[:2], LabelSpace.from_names("ab")))
     with pytest.raises(BadValue, match="in 2 or 3 dimensions"):
@@ -133,5 +133,5 @@ def test_a_colour_map_of_cosines(tmp_path: Path) -> None:
     grouped = draw.draw_cosines(vectors(), tmp_path / "g.png", by_group=True).read_bytes()
     assert plain.startswith(b"\x89PNG")
     assert plain != grouped
-    with pytest.raises(BadValue, match=r"ends in .png, .svg or .pdf"):
+    with pytest.raises(BadValue, match=r"is a .png, .svg, .pdf file"):
         draw.draw_cosines(vectors(), tmp_path / "c.txt")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
+from secondlook import figure_files
 from secondlook.errors import BadValue
 from secondlook.report import figures
 from secondlook.video.augment import POSITIONS
@@ -90,9 +91,9 @@ def test_the_density_of_starts_is_the_cut_normal_and_the_histogram_the_draws() -
     assert sum(p.get_height() * p.get_width() for p in counted) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("suffix", figures.FORMATS)
+@pytest.mark.parametrize("suffix", figure_files.FORMATS)
 def test_a_figure_is_written_and_repeats(tmp_path: Path, suffix: str) -> None:
-    paths = [figures.save(figures.shift(4, 4, 0.25), tmp_path / f"{name}/shift{suffix}") for name in "ab"]
+    paths = [figure_files.save(figures.shift(4, 4, 0.25), tmp_path / f"{name}/shift{suffix}") for name in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     with pytest.raises(BadValue, match=r"a figure is a \.png, \.svg, \.pdf file"):
-        figures.save(figures.shift(4, 4, 0.25), tmp_path / "a.jpeg")
+        figure_files.save(figures.shift(4, 4, 0.25), tmp_path / "a.jpeg")

@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from typer.testing import CliRunner
 
-from secondlook import cli
-from secondlook.report import figures, schedule_figures
+from secondlook import cli, figure_files
+from secondlook.report import schedule_figures
 
 
 @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "87")
@@ -28,7 +28,7 @@ def test_four_panels_show_clips_and_shape_of_each_step(tmp_path: Path) -> None:
     heights = [bar.get_height() for bar in bars]
     assert heights == sorted(heights, reverse=True) or heights[0] == max(heights)
     assert heights[3] == pytest.approx(heights[1])  # as many clips
-    Image.open(figures.save(drawn, tmp_path / "multigrid.png")).verify()
+    Image.open(figure_files.save(drawn, tmp_path / "multigrid.png")).verify()
 
 
 @pytest.mark.spec("srtg-mtnet-classreg-visualisation", "87")

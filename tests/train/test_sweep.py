@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from secondlook.errors import BadValue
+from secondlook.predict.taps import bert_head
 from secondlook.predict.weights import build_model
 from secondlook.train.loop import train
 from secondlook.train.paired import span
 from secondlook.train.start import card_of
 from secondlook.train.sweep import WEIGHTS, Tried, choose, sweep
-from secondlook.train.taps import bert_head
 from secondlook.train.teacher import PAIRS
 from tests.train.toy import toy_settings
 

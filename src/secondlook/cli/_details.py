@@ -27,8 +27,9 @@ def write_details(
         split: only videos of this split; all when empty.
         folder: where to write.
     """
+    from secondlook import figure_files
     from secondlook.evaluate import details
-    from secondlook.report import figures, score_figures
+    from secondlook.report import score_figures
 
     found = details.details(models, top=sorted({1, *top}), split=split)
     views = {
@@ -48,7 +49,7 @@ def write_details(
                 {row["name"]: round(100 * row["top1"], 1) for row in of.classes if row["n"]}, "top-1 of the class, %"
             ),
         }
-        files += [figures.save(figure, folder / f"{what}-{stem}.png") for what, figure in drawn.items()]
+        files += [figure_files.save(figure, folder / f"{what}-{stem}.png") for what, figure in drawn.items()]
     ratios = []
     for a, b in combinations(found, 2):
         rows = details.accuracy_ratio(a, b)

@@ -24,9 +24,9 @@ def segments(
 
     Example: `secondlook figure segments runs/a clip.mp4 --parts 4 -o segments.png`
     """
-    from secondlook.explain._figure_style import FORMATS
     from secondlook.explain._segments import segment_predictions, segments_figure
     from secondlook.explain._wish import label_index
+    from secondlook.figure_files import FORMATS
     from secondlook.predict.weights import load_run
     from secondlook.tables import UNLABELLED
 

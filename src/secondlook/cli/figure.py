@@ -250,9 +250,9 @@ app.command("pyramids")(pyramids)
 
 
 def _write(drawn: Figure, output: Path, facts: dict[str, Any], as_json: bool) -> None:
-    from secondlook.report import figures
+    from secondlook import figure_files
 
-    path = figures.save(drawn, output)
+    path = figure_files.save(drawn, output)
     finish({"picture": path, **facts}, str(path), as_json)
 
 

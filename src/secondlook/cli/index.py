@@ -84,12 +84,13 @@ def run(
 
 
 def _draw(result: IndexResult, path: Path) -> Path:
-    from secondlook.report import figures, score_figures
+    from secondlook import figure_files
+    from secondlook.report import score_figures
 
     of = result.balance
     most, fewest = ([name for name, _ in tail] for tail in of.tails())
     unit = "frames" if of.frames else "clips"
-    return figures.save(score_figures.class_bars(of.counted, f"{unit} of the class", most, fewest), path)
+    return figure_files.save(score_figures.class_bars(of.counted, f"{unit} of the class", most, fewest), path)
 
 
 def _facts(result: IndexResult) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def run(
 def _draw(
     embeddings: pa.Table, video_id: str, neighbours: list[Neighbour], labels: LabelSpace, root: Path, output: Path
 ) -> None:
+    from secondlook import figure_files
     from secondlook.report import figures
     from secondlook.video.clip import Size
     from secondlook.video.decode import decode
@@ -69,4 +70,4 @@ def _draw(
         clip = decode(root / path, Sampling(frames=4), size=Size(short_side=96))
         name = labels.names[label] if label >= 0 else "no label"
         rows.append((f"{name}\n{words}", list(clip.frames_THWC) if clip.usable else []))
-    figures.save(figures.filmstrips(rows), output)
+    figure_files.save(figures.filmstrips(rows), output)

@@ -31,7 +31,7 @@ from secondlook.explain._ground_truth import average
 from secondlook.explain._methods import unsuitable
 from secondlook.explain._one_clip import OneClip, Plan
 from secondlook.explain._scores import aggregate, floats, mean_curves
-from secondlook.explain._table import _interval, _label_map, _masks, _row_hash, folder_name
+from secondlook.explain._table import action_interval, folder_name, label_map, masks_of, row_hash
 from secondlook.explain._verdicts import cheating, trust
 from secondlook.predict.loader import root_of
 from secondlook.predict.weights import LoadedModel, write_json
@@ -191,7 +191,7 @@ class _Work:
         }
         known = "label_space" in tables.made(videos)
         space = tables.label_space(videos) if known else None
-        self._label_maps = {n: None if space is None else _label_map(space, m.labels) for n, m in models.items()}
+        self._label_maps = {n: None if space is None else label_map(space, m.labels) for n, m in models.items()}
         settings = {k: v for k, v in plan.to_dict().items() if k not in ("measures", "sanity_clips", "cost_clips")}
         self._settings = settings
 
@@ -257,7 +257,7 @@ class _Work:
         masks_THW, remark = None, ""
         if row.get("truth_path") and {"truth", "bias"} & set(self.plan.measures):
             try:
-                masks_THW = _masks(self._root, row["truth_path"])
+                masks_THW = masks_of(self._root, row["truth_path"])
             except SecondlookError as error:
                 remark = f"not measured against the truth: {error}"
         return OneClip(
@@ -267,8 +267,8 @@ class _Work:
             given=row["label"] if to_network is None else to_network.get(row["label"], UNLABELLED),
             masks_THW=masks_THW,
             remark=remark,
-            interval_s=_interval(row),
-            seed=int(_row_hash({"video_id": row["video_id"], "seed": self.plan.seed})[:8], 16),
+            interval_s=action_interval(row),
+            seed=int(row_hash({"video_id": row["video_id"], "seed": self.plan.seed})[:8], 16),
             decode=decode,
         )
 
@@ -281,7 +281,7 @@ class _Work:
             "weights": self.weights[name],
             "method": method,
             "groups": measured,
-            "row": _row_hash(row),
+            "row": row_hash(row),
             "root": str(self._root),
             "settings": self._settings,
         }

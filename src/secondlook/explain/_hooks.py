@@ -34,15 +34,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     On leaving, also by an exception, every module's training flag and every parameter's `requires_grad` are what they
     were. `grad` of parameters is never touched (`gradient` uses `torch.autograd.grad`).
     """
-    training = [(module, module.training) for module in model.modules()]
-    asking = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with ExitStack() as undo:
-        for parameter, flag in asking:
-            undo.callback(parameter.requires_grad_, flag)
+        for parameter in asking:
+            undo.callback(parameter.requires_grad_, True)
             parameter.requires_grad_(False)
-        for module, was_training in training:
-            undo.callback(setattr, module, "training", was_training)
-        model.eval()
+        if any(module.training for module in model.modules()):
+            for module in model.modules():
+                undo.callback(setattr, module, "training", module.training)
+            model.eval()
         undo.enter_context(torch.inference_mode(False))
         undo.enter_context(torch.enable_grad())
         yield

@@ -107,7 +107,7 @@ class Layer:
     z: Tensor
     """The plain output; not part of any graph."""
     bounds: tuple[Tensor, Tensor] | None = None
-    """Least and greatest value of each input; z-B only."""
+    """Least and greatest value of each input, for rules of the first layer."""
     ledger: Ledger | None = None
 
 
@@ -246,8 +246,12 @@ def _of_inputs(layer: Layer, a: Tensor, relevance: Tensor, pure: Tensor, b: Tens
         d = pure - linear.apply(least, high) - linear.apply(greatest, low)
         d = d if b is None else d + b.clamp(min=0)
         s = relevance / (d + _least(layer.z))
-        found = a * linear.back(s, w, a) - least * linear.back(s, high, a) - greatest * linear.back(s, low, a)
+        found = (a - least) * linear.back(s, high, a) + (a - greatest) * linear.back(s, low, a)
         return found / nonzero(a)
     shares = torch.ones_like(w) if layer.rule.kind == "flat" else w.square()
-    d = linear.apply(torch.ones_like(a[:1]), shares)
-    return linear.back(relevance / (d + 1e-30), shares, a) / nonzero(a)
+    # What a padding put there is no input: its least value is its greatest.
+    inside = torch.ones_like(a[:1]) if layer.bounds is None else (layer.bounds[0] != layer.bounds[1]).to(a)
+    s = relevance / (linear.apply(inside, shares) + 1e-30)
+    if layer.rule.kind == "flat" and linear.axes and linear.groups == 1:
+        s, shares = s.sum(1, keepdim=True), shares[:1]
+    return inside * linear.back(s, shares, a) / nonzero(a)

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from secondlook.cards import HeatMap
 from secondlook.errors import BadValue, UnknownName
-from secondlook.explain._figure_style import BLUE, ORANGE, STYLE, Frames, middles, thumbnail, write
+from secondlook.explain._thumbnails import Frames, middles, thumbnail
+from secondlook.figure_files import BLUE, ORANGE, STYLE, save
 
 
 def match_figure(heat: HeatMap, frames_THWC: Frames, path: str | Path, *, gate: str = "", at_most: int = 12) -> Path:
@@ -44,10 +45,10 @@ def match_figure(heat: HeatMap, frames_THWC: Frames, path: str | Path, *, gate: 
     if gate and gate not in gates:
         raise UnknownName("temporal gate", gate, gates)
     note = gates[gate or heat.module]
-    return write(draw(note, frames_THWC, heat.frame_time_s_T.tolist(), at_most), path)
+    return save(draw(note, frames_THWC, heat.frame_time_s_T.tolist(), at_most), path)
 
 
-@mpl.rc_context(dict(STYLE))
+@mpl.rc_context(STYLE)
 def draw(note: Mapping[str, Any], frames_THWC: Frames, times_s: Sequence[float], at_most: int = 12) -> Figure:
     """The figure, from a gate's note (`recursion_gates`)."""
     steps = len(note["found"])

@@ -19,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from secondlook.errors import BadValue
-from secondlook.explain._figure_style import BLUE, GREEN, GREY, STYLE, Frames, middles, short, write
 from secondlook.explain._hooks import logits_of
+from secondlook.explain._thumbnails import Frames, middles
+from secondlook.figure_files import BLUE, GREEN, GREY, STYLE, save, short
 from secondlook.labels import LabelSpace
 from secondlook.predict.weights import LoadedModel
 from secondlook.tables import UNLABELLED
@@ -134,10 +135,10 @@ def segments_figure(
     """
     if not found or top < 1 or thumbnails < 1:
         raise BadValue((len(found), top, thumbnails), "a figure of parts needs a part, a class and a thumbnail")
-    return write(draw(found, labels, given=given, top=top, thumbnails=thumbnails, title=title), path)
+    return save(draw(found, labels, given=given, top=top, thumbnails=thumbnails, title=title), path)
 
 
-@mpl.rc_context(dict(STYLE))
+@mpl.rc_context(STYLE)
 def draw(
     found: Sequence[SegmentPrediction],
     labels: LabelSpace,

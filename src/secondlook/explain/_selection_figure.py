@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from secondlook.cards import HeatMap
 from secondlook.errors import BadValue, UnknownName
-from secondlook.explain._figure_style import BLUE, GREY, STYLE, Frames, middles, write
+from secondlook.explain._thumbnails import Frames, middles
+from secondlook.figure_files import BLUE, GREY, STYLE, save
 
 
 def score_figure(heat: HeatMap, frames_THWC: Frames, path: str | Path, *, layer: str = "") -> Path:
@@ -38,10 +39,10 @@ def score_figure(heat: HeatMap, frames_THWC: Frames, path: str | Path, *, layer:
         raise BadValue(len(frames_THWC), f"this heat map is of {len(heat.frame_index_T)} frames")
     if layer and layer not in notes:
         raise UnknownName("module that selects frames", layer, notes)
-    return write(draw(notes[layer or heat.module], frames_THWC, heat.frame_time_s_T.tolist()), path)
+    return save(draw(notes[layer or heat.module], frames_THWC, heat.frame_time_s_T.tolist()), path)
 
 
-@mpl.rc_context(dict(STYLE))
+@mpl.rc_context(STYLE)
 def draw(note: Mapping[str, Any], frames_THWC: Frames, times_s: Sequence[float]) -> Figure:
     """The figure, from a layer's note (`selected_frames`). P is drawn from the lowest up: differences are small."""
     scores = np.array([np.nan if p is None else p for p in note["scores"]], np.float64)

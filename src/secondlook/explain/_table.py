@@ -118,14 +118,14 @@ def explain_table(
     """
     _check(loaded, wish)
     place = root_of(videos, root)
-    to_network = _label_map(tables.label_space(videos), loaded.labels) if "label_space" in tables.made(videos) else None
+    to_network = label_map(tables.label_space(videos), loaded.labels) if "label_space" in tables.made(videos) else None
     key = {"settings": wish.to_dict(), "weights": tables.file_sha256(loaded.weights)}
     about = dict(made or {}) | {"root": str(place.resolve()), "label_space": loaded.labels.to_dict()}
     measured: list[dict[str, float]] = []
     with Guard(timeout_s) as guard, Writer(folder, about, measured="truth_path" in videos.column_names) as writer:
         for row in _rows(videos):
             target = folder / folder_name(row["video_id"])
-            own_key = key | {"row": _row_hash(row)}
+            own_key = key | {"row": row_hash(row)}
             found = _kept(target, own_key)
             if found is None:
                 found = _one(loaded, row, place, wish, to_network, guard, target)
@@ -152,7 +152,7 @@ def _rows(videos: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry takes over from the videos table."""
-    interval = _interval(row) or (None, None)
+    interval = action_interval(row) or (None, None)
     return {
         "video_id": row["video_id"],
         "path": row["path"],
@@ -193,7 +193,7 @@ def _one(
     measures, reason = None, ""
     if row.get("truth_path"):
         try:
-            measures = as_json(ground_truth(explained.heat, _masks(root, row["truth_path"]), _interval(row)))
+            measures = as_json(ground_truth(explained.heat, masks_of(root, row["truth_path"]), action_interval(row)))
         except SecondlookError as error:
             reason = f"not measured: {error}"
     return {
@@ -209,7 +209,7 @@ def _failed(status: str, reason: str) -> dict[str, Any]:
     return {"status": status, "reason": reason, "label": UNLABELLED, "label_name": "", "paths": {}, "measures": None}
 
 
-def _masks(root: Path, truth_path: str) -> Any:
+def masks_of(root: Path, truth_path: str) -> Any:
     if leaves_root(truth_path):
         raise BadValue(truth_path, "the path of the masks leaves the videos' folder")
     if not (root / truth_path).is_file():
@@ -220,14 +220,14 @@ def _masks(root: Path, truth_path: str) -> Any:
         return data["masks_THW"]
 
 
-def _interval(row: Mapping[str, Any]) -> tuple[float, float] | None:
+def action_interval(row: Mapping[str, Any]) -> tuple[float, float] | None:
     start_s, end_s = row.get("action_start_s"), row.get("action_end_s")
     if start_s is None or end_s is None or not np.isfinite([start_s, end_s]).all():
         return None
     return float(start_s), float(end_s)
 
 
-def _label_map(of_table: LabelSpace, of_network: LabelSpace) -> dict[int, int]:
+def label_map(of_table: LabelSpace, of_network: LabelSpace) -> dict[int, int]:
     """Class of the table -> class of the network with that name; classes the network does not know are left out."""
     known = {name: k for k, name in enumerate(of_network.names)}
     return {i: known[name] for i, name in enumerate(of_table.names) if name in known}
@@ -239,7 +239,7 @@ def folder_name(video_id: str) -> str:
     return safe if safe == video_id else f"{safe}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}"
 
 
-def _row_hash(row: Mapping[str, Any]) -> str:
+def row_hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -195,4 +195,5 @@ def _median(values: Iterable[Any]) -> float | None:
 
 
 def _interval(value: Mapping[str, float]) -> str:
-    return f"{value['mean']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+    mean, low, high = (round(value[part], 2) + 0.0 for part in ("mean", "low", "high"))  # no "-0.00"
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.errors import BadValue
+from secondlook.figure_files import save
 from secondlook.language.similarity import cosine_matrix
 from secondlook.language.vectors import LabelVectors, unit
 
@@ -57,7 +58,7 @@ def draw_scatter(vectors: LabelVectors, path: str | Path, *, seed: int = 0, titl
     axes.set_title(title or f"{vectors.labels.name} labels, t-SNE of {vectors.method}", fontsize=9)
     axes.set_xticks([])
     axes.set_yticks([])
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def group_order(vectors: LabelVectors) -> list[int]:
@@ -79,13 +80,4 @@ def draw_cosines(vectors: LabelVectors, path: str | Path, *, by_group: bool = Fa
     axes.set_xlabel(named)
     axes.set_ylabel(named)
     axes.set_title(title or f"{vectors.labels.name} labels, {vectors.method}", fontsize=9)
-    return _save(figure, path)
-
-
-def _save(figure: object, path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise BadValue(str(path), "a picture ends in .png, .svg or .pdf", "Name it so.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)  # type: ignore[attr-defined]
-    return path
+    return save(figure, path)

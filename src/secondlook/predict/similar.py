@@ -19,6 +19,7 @@ from secondlook import tables
 from secondlook.cards import ModelCard
 from secondlook.errors import BadValue, UnknownName
 from secondlook.predict.loader import ClipDataset, Key, Loader, fingerprint
+from secondlook.predict.taps import Tap
 from secondlook.predict.weights import LoadedModel, quick_on_cpu
 
 
@@ -34,15 +35,13 @@ class Neighbour:
 
 def classifier_input(network: nn.Module, card: ModelCard, x_BCTHW: Tensor) -> Tensor:
     """What the last linear layer reads of each clip, `vector_BD`."""
-    found: list[Tensor] = []
-    classifier = network.get_submodule(card.explain.classifier)
-    hook = classifier.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach()))
+    tap = Tap(network.get_submodule(card.explain.classifier), "input")
     try:
         with torch.inference_mode():
             network(x_BCTHW)
+        vector_BD = tap.take()
     finally:
-        hook.remove()
-    vector_BD = found[0]
+        tap.close()
     # A network of single frames classifies each of them: the clip's vector is their mean.
     return vector_BD.reshape(len(x_BCTHW), -1, vector_BD.shape[-1]).mean(1).float()
 

@@ -6,8 +6,6 @@ Drawn dark on white, in colours that colour-blind eyes tell apart; what matters 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,40 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from secondlook.errors import BadValue
-from secondlook.report.plots import BLUE, GREEN, ORANGE
+from secondlook.figure_files import BLUE, GREEN, GREY, ORANGE, STYLE
 
 Frame = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 """Top, left, height, width, in pixels."""
-FORMATS = (".png", ".svg", ".pdf")
-GREY = "#6b7280"
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "secondlook",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
 
-def save(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure in the format its file name says.
-
-    Raises:
-        BadValue: for a format that is not one of `FORMATS`.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise BadValue(path.name, f"a figure is a {', '.join(FORMATS)} file", f"For example {path.stem}.png.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
-    with mpl.rc_context(_STYLE):
-        figure.savefig(path, dpi=150, bbox_inches="tight", facecolor="white", metadata=undated)
-    return path
-
-
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def crops(frame_HWC: Frame, boxes: Sequence[Box], inference: Sequence[Box]) -> Figure:
     """Places of a training crop on a frame, those of ten-crop testing drawn thick (`late-temporal-bert`, section 3.1).
 
@@ -83,7 +55,7 @@ def _outline(axes: Axes, box: Box, colour: str, width: float, style: str) -> Non
     axes.add_patch(Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, ec=colour, lw=width, ls=style))
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def strips(rows: Mapping[str, Sequence[Frame]], times_s: Sequence[float]) -> Figure:
     """Frames of one video in several modalities, one row each (RGB, flow in x and y, pose), under their times.
 
@@ -110,7 +82,7 @@ def strips(rows: Mapping[str, Sequence[Frame]], times_s: Sequence[float]) -> Fig
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def filmstrips(rows: Sequence[tuple[str, Sequence[Frame]]]) -> Figure:
     """A strip of frames a video under each other, with words on the left; a video without frames keeps its row."""
     columns = max((len(pictures) for _, pictures in rows), default=0) or 1
@@ -128,7 +100,7 @@ def filmstrips(rows: Sequence[tuple[str, Sequence[Frame]]]) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def shift(frames: int, channels: int, fraction: float, *, online: bool = False) -> Figure:
     """Where each channel of each frame comes from after a temporal shift: the frame's number is written in the cell.
 
@@ -168,7 +140,7 @@ def shift(frames: int, channels: int, fraction: float, *, online: bool = False) 
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def attention_over_time(frames_NHWC: Sequence[Frame], times_s: Sequence[float], weights_HT: npt.ArrayLike) -> Figure:
     """How much the class token looks at each token: a bar a token (mean over the heads), a dot a head, a frame below.
 
@@ -204,7 +176,7 @@ def attention_over_time(frames_NHWC: Sequence[Frame], times_s: Sequence[float], 
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def token_similarity(cosine_ST: npt.ArrayLike, title: str = "") -> Figure:
     """Cosine between each of the student's tokens (rows) and each of the teacher's; the matched pairs are outlined."""
     cosine = np.asarray(cosine_ST, np.float64)
@@ -227,7 +199,7 @@ def token_similarity(cosine_ST: npt.ArrayLike, title: str = "") -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def start_frames(frame_count: int, starts_N: npt.ArrayLike) -> Figure:
     """Where clips of a video start: how often the sampler chose each frame, and the normal density it is drawn from.
 

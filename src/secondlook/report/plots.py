@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from secondlook.figure_files import BLUE, GREEN, ORANGE, PURPLE, short
+
 INK = "#010203"
 """Stands for "the colour of the page's text"; replaced by `currentColor` in the SVG."""
-# Okabe and Ito's colours, told apart by colour-blind eyes, on white and on near-black alike.
-BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56b4e9", "#e69f00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "secondlook",
     "font.family": "sans-serif",
@@ -39,10 +39,10 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def _svg(figure: Figure, title: str) -> str:
+def to_svg(figure: Figure, title: str) -> str:
     """The figure as an SVG element with a title that a screen reader reads."""
     buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
@@ -54,7 +54,8 @@ def _svg(figure: Figure, title: str) -> str:
     return text.replace(">", f"><title>{title}</title>", 1)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that leaves room for its texts."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -68,8 +69,8 @@ def intervals(rows: Sequence[tuple[str, str, Mapping[str, float]]], title: str, 
     """
     models = list(dict.fromkeys(model for model, _, _ in rows))
     methods = list(dict.fromkeys(method for _, method, _ in rows))
-    with mpl.rc_context(_STYLE):
-        figure = _figure(5.6, 1.1 + 0.34 * len(methods) + 0.12 * len(models))
+    with mpl.rc_context(STYLE):
+        figure = new_figure(5.6, 1.1 + 0.34 * len(methods) + 0.12 * len(models))
         axes = figure.add_subplot()
         axes.axvline(chance, color=INK, alpha=0.5, lw=1, ls="--")
         for model, method, value in rows:
@@ -86,7 +87,7 @@ def intervals(rows: Sequence[tuple[str, str, Mapping[str, float]]], title: str, 
         axes.grid(axis="x")
         if len(models) > 1:
             figure.legend(loc="outside upper left", ncols=min(3, len(models)))
-        return _svg(figure, title)
+        return to_svg(figure, title)
 
 
 def original_to_reassessed(rows: Sequence[Mapping[str, float | str]]) -> str:
@@ -96,8 +97,8 @@ def original_to_reassessed(rows: Sequence[Mapping[str, float | str]]) -> str:
         rows: `name` (model and metric), `original`, `real` in [0, 1]; optional `original_low`, `original_high`,
             `real_low`, `real_high`, `true`.
     """
-    with mpl.rc_context(_STYLE):
-        figure = _figure(7.2, 0.9 + 0.55 * len(rows))
+    with mpl.rc_context(STYLE):
+        figure = new_figure(7.2, 0.9 + 0.55 * len(rows))
         axes = figure.add_subplot()
         for y, row in enumerate(reversed(rows)):
             original, real = float(row["original"]), float(row["real"])
@@ -127,7 +128,7 @@ def original_to_reassessed(rows: Sequence[Mapping[str, float | str]]) -> str:
         if any("true" in r for r in rows):
             axes.plot([], [], MARKERS[3], mfc="none", mec=INK, ms=9, mew=1.6, label="truth (all labels that hold)")
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
-    return _svg(figure, "Original to reassessed accuracy")
+    return to_svg(figure, "Original to reassessed accuracy")
 
 
 def curves(runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> str:
@@ -136,8 +137,8 @@ def curves(runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> str:
     Args:
         runs: name -> columns of its `curves.csv` (`epoch`, `train_loss`, `val_loss`, `train_top1`, `val_top1`).
     """
-    with mpl.rc_context(_STYLE):
-        figure = _figure(7.2, 3.0)
+    with mpl.rc_context(STYLE):
+        figure = new_figure(7.2, 3.0)
         for column, (what, scale, label) in enumerate((("loss", 1, "loss"), ("top1", 100, "top-1 (%)"))):
             axes = figure.add_subplot(1, 2, column + 1)
             for i, (name, values) in enumerate(runs.items()):
@@ -160,7 +161,7 @@ def curves(runs: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> str:
             axes.grid()
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)
-    return _svg(figure, "Training curves")
+    return to_svg(figure, "Training curves")
 
 
 def confusion(counts_KK: npt.NDArray[np.int64], names: Sequence[str], title: str) -> str:
@@ -168,34 +169,30 @@ def confusion(counts_KK: npt.NDArray[np.int64], names: Sequence[str], title: str
     rows = counts_KK.sum(axis=1, keepdims=True)
     share_KK = np.divide(counts_KK, rows, out=np.zeros(counts_KK.shape), where=rows > 0) * 100
     classes = len(names)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         side = min(3.2 + 0.16 * classes, 9.0)
-        figure = _figure(side, side)
+        figure = new_figure(side, side)
         axes = figure.add_subplot()
         image = axes.imshow(share_KK, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
         if classes <= 60:
             size = 8 if classes <= 30 else 6
-            axes.set_yticks(range(classes), [_short(n) for n in names], fontsize=size)
-            axes.set_xticks(range(classes), [_short(n, 24) for n in names], rotation=90, fontsize=size)
+            axes.set_yticks(range(classes), [short(n) for n in names], fontsize=size)
+            axes.set_xticks(range(classes), [short(n, 24) for n in names], rotation=90, fontsize=size)
         axes.set_xlabel("predicted")
         axes.set_ylabel("given label")
         bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30)
         bar.set_label("% of the class")
-    return _svg(figure, title)
+    return to_svg(figure, title)
 
 
 def bars(names: Sequence[str], values: Sequence[float], xlabel: str, title: str) -> str:
     """Horizontal bars, one a name, in the given order, with the value written at the end."""
-    with mpl.rc_context(_STYLE):
-        figure = _figure(6.4, 0.8 + 0.26 * len(names))
+    with mpl.rc_context(STYLE):
+        figure = new_figure(6.4, 0.8 + 0.26 * len(names))
         axes = figure.add_subplot()
         drawn = axes.barh(range(len(names)), list(values), color=BLUE)
         axes.bar_label(drawn, fmt="%g", padding=3, fontsize=9, color=INK)
-        axes.set_yticks(range(len(names)), [_short(n, 60) for n in names], fontsize=9)
+        axes.set_yticks(range(len(names)), [short(n, 60) for n in names], fontsize=9)
         axes.invert_yaxis()
         axes.set_xlabel(xlabel)
-    return _svg(figure, title)
-
-
-def _short(name: str, length: int = 44) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+    return to_svg(figure, title)

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from secondlook.report.figures import _STYLE, GREY
-from secondlook.report.plots import BLUE, ORANGE
+from secondlook.figure_files import BLUE, GREY, ORANGE, STYLE
 from secondlook.video.multigrid import Multigrid, Shape, cycle
 
 _TITLES = {
@@ -25,7 +24,7 @@ _TIMES = 3
 """Short cycles drawn for each part of the long one."""
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def multigrid(clips: int, frames: int, height: int, width: int) -> Figure:
     """Shapes of the batches of an epoch, step by step, without multigrid and with each of its cycles.
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from secondlook.errors import BadValue
-from secondlook.report.figures import _STYLE, GREY
-from secondlook.report.plots import BLUE, COLOURS, ORANGE, _short
+from secondlook.figure_files import BLUE, GREY, ORANGE, STYLE, short
+from secondlook.report.plots import COLOURS
 
 _NAMES_UP_TO = 60
 """With more classes than this, names would cover each other."""
@@ -22,7 +22,7 @@ _TOLD = 6
 """Curves with a colour and a name: so many of the best and of the worst together."""
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def confusion(counts_KK: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
     """Rows (given labels) as shares; counts are written in the cells of up to 15 classes."""
     classes = len(names)
@@ -34,8 +34,8 @@ def confusion(counts_KK: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
     image = axes.imshow(share_KK, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
     if classes <= _NAMES_UP_TO:
         size = 8 if classes <= 30 else 5
-        axes.set_yticks(range(classes), [_short(n, 30) for n in names], fontsize=size)
-        axes.set_xticks(range(classes), [_short(n, 24) for n in names], rotation=90, fontsize=size)
+        axes.set_yticks(range(classes), [short(n, 30) for n in names], fontsize=size)
+        axes.set_xticks(range(classes), [short(n, 24) for n in names], rotation=90, fontsize=size)
     if classes <= 15:
         for (i, j), count in np.ndenumerate(counts_KK):
             colour = "black" if share_KK[i, j] > 55 else "white"
@@ -45,7 +45,7 @@ def confusion(counts_KK: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def precision_recall(curves: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]]) -> Figure:
     """A precision-recall curve a class; the best and the worst by average precision have colour and name, others grey.
 
@@ -62,7 +62,7 @@ def precision_recall(curves: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDA
         if name in told:
             place = told.index(name)
             style = "-" if place < half else "--"
-            label = f"{_short(name, 34)}: {area:.3f}"
+            label = f"{short(name, 34)}: {area:.3f}"
             axes.step(recall, precision, style, where="post", color=COLOURS[place], lw=1.8, label=label)
         else:
             axes.step(recall, precision, where="post", color=GREY, lw=0.6, alpha=0.4)
@@ -73,7 +73,7 @@ def precision_recall(curves: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDA
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def class_bars(values: Mapping[str, float], label: str, most: Sequence[str] = (), fewest: Sequence[str] = ()) -> Figure:
     """A bar a class, longest first; those named in `most` and `fewest` have colour and hatching.
 
@@ -91,18 +91,18 @@ def class_bars(values: Mapping[str, float], label: str, most: Sequence[str] = ()
     for bar, name in zip(bars, order, strict=True):
         bar.set_hatch("//" if name in most else ".." if name in fewest else "")
     axes.bar_label(bars, fmt="%g", padding=3, fontsize=7)
-    axes.set_yticks(range(len(order)), [_short(n, 50) for n in order], fontsize=8)
+    axes.set_yticks(range(len(order)), [short(n, 50) for n in order], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(label)
     for names, colour, hatch, words in ((most, BLUE, "//", "most"), (fewest, ORANGE, "..", "fewest")):
         if names:
-            axes.barh([0], [0], color=colour, hatch=hatch, label=f"{words}: {', '.join(_short(n, 24) for n in names)}")
+            axes.barh([0], [0], color=colour, hatch=hatch, label=f"{words}: {', '.join(short(n, 24) for n in names)}")
     if most or fewest:
         figure.legend(loc="outside upper left", fontsize=9)
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def accuracy_differences(differences: Mapping[str, float], first: str, second: str) -> Figure:
     """A bar a class, from the largest gain of one model over another to its largest loss.
 
@@ -145,7 +145,7 @@ def accuracy_differences(differences: Mapping[str, float], first: str, second: s
         below.set_title(f"lowest {half}", fontsize=10)
     better, worse = (sum(sign * points[name] > 0 for name in order) for sign in (1, -1))
     mean = float(np.mean(list(points.values())))
-    said = f"{_short(first, 40)} less {_short(second, 40)}: top-1 of a class"
+    said = f"{short(first, 40)} less {short(second, 40)}: top-1 of a class"
     counted = f"{better} better, {worse} worse, {len(order) - better - worse} alike; mean {mean:+.1f} points"
     figure.suptitle(f"{said}\n{counted}", fontsize=10)
     return figure
@@ -159,6 +159,6 @@ def _difference_bars(axes: Axes, order: Sequence[str], points: Mapping[str, floa
     axes.bar_label(bars, [f"{v:+.1f}" for v in values], padding=3, fontsize=7)
     axes.axvline(0, color="black", lw=0.8)
     axes.margins(x=0.12)
-    axes.set_yticks(range(len(order)), [_short(name, 34) for name in order], fontsize=8)
+    axes.set_yticks(range(len(order)), [short(name, 34) for name in order], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("difference of accuracies (points)")

@@ -89,7 +89,7 @@ if (viewer) {
           image.data[4 * i + 3] = 255 * strength * (1 - amount);
         } else {
           for (let c = 0; c < 3; c++) image.data[4 * i + c] = ramp[3 * level + c];
-          image.data[4 * i + 3] = 255 * strength * Math.sqrt(amount);
+          image.data[4 * i + 3] = 255 * strength * (signed ? Math.sqrt(amount) : amount);
         }
       }
       brush.putImageData(image, 0, 0);

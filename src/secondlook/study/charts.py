@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from secondlook.figure_files import BLUE, GREY, ORANGE, short
 from secondlook.report import plots
-from secondlook.report.plots import BLUE, ORANGE
 
-GREY = "#8a9199"
 _MOST_LABELS = 40
 
 
@@ -47,10 +46,10 @@ class Chart:
 
 def draw(name: str, caption: str, make: Callable[[], Figure], folder: Path) -> Chart:
     """Draws a figure and writes it as PNG and SVG."""
-    with mpl.rc_context(plots._STYLE):
+    with mpl.rc_context(plots.STYLE):
         figure = make()
         figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
-    svg = plots._svg(figure, f"{caption} {name}")
+    svg = plots.to_svg(figure, f"{caption} {name}")
     (folder / f"{name}.svg").write_text(svg.replace("currentColor", "#222"), encoding="utf-8")
     return Chart(name, caption, svg)
 
@@ -60,7 +59,7 @@ def against_cost(points: Sequence[Point], ylabel: str) -> Figure:
 
     `srtg-mtnet-classreg-visualisation`, Figs. 4.7 (baseline grey, ours blue) and 5.7 (bubbles).
     """
-    figure = plots._figure(7.2, 4.4)
+    figure = plots.new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     most = max((p.params_m or 0 for p in points), default=0) or 1.0
     colour = {"ours": BLUE, "baseline": GREY, "literature": ORANGE}
@@ -80,7 +79,7 @@ def against_cost(points: Sequence[Point], ylabel: str) -> Figure:
     shown = points[:_MOST_LABELS]
     for point, (right, up) in zip(shown, _label_places(shown, logarithmic), strict=True):
         axes.annotate(
-            plots._short(point.name, 26),
+            short(point.name, 26),
             (point.gmac, point.accuracy),
             (4 * right, 7 * up),
             textcoords="offset points",
@@ -126,13 +125,13 @@ def _label_places(points: Sequence[Point], logarithmic: bool) -> list[tuple[int,
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], baseline: str, xlabel: str) -> Figure:
     """A point and an interval a row, the baseline grey: (name, value, low, high)."""
-    figure = plots._figure(7.2, 0.9 + 0.3 * len(rows))
+    figure = plots.new_figure(7.2, 0.9 + 0.3 * len(rows))
     axes = figure.add_subplot()
     for y, (name, value, low, high) in enumerate(reversed(rows)):
         colour = GREY if name == baseline else BLUE
         axes.plot([low, high], [y, y], "-", color=colour, lw=2, alpha=0.5)
         axes.plot(value, y, "s" if name == baseline else "o", color=colour, ms=6)
-    axes.set_yticks(range(len(rows)), [plots._short(r[0], 46) for r in reversed(rows)], fontsize=8.5)
+    axes.set_yticks(range(len(rows)), [short(r[0], 46) for r in reversed(rows)], fontsize=8.5)
     axes.set_xlabel(xlabel)
     axes.grid(axis="x")
     return figure
@@ -140,11 +139,11 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], baseline: str, xl
 
 def class_differences(names: Sequence[str], points_K: npt.NDArray[np.float64], row: str, baseline: str) -> Figure:
     """Sorted difference of accuracy a class (Fig. 6.5): gains blue, losses orange."""
-    figure = plots._figure(7.2, max(1.4, 0.8 + 0.24 * min(len(names), 60)))
+    figure = plots.new_figure(7.2, max(1.4, 0.8 + 0.24 * min(len(names), 60)))
     axes = figure.add_subplot()
     axes.barh(range(len(names)), points_K, color=[BLUE if p >= 0 else ORANGE for p in points_K])
     if len(names) <= 60:
-        axes.set_yticks(range(len(names)), [plots._short(n, 44) for n in names], fontsize=8)
+        axes.set_yticks(range(len(names)), [short(n, 44) for n in names], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color=plots.INK, lw=0.8)
     axes.set_xlabel(f"top-1 of {row} minus {baseline} (points)")
@@ -154,12 +153,12 @@ def class_differences(names: Sequence[str], points_K: npt.NDArray[np.float64], r
 
 def curves(runs: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Figure:
     """Training loss by epoch, one line a row; validation loss dashed where there is a validation split."""
-    figure = plots._figure(7.2, 3.2)
+    figure = plots.new_figure(7.2, 3.2)
     axes = figure.add_subplot()
     for i, (name, values) in enumerate(runs.items()):
         colour = plots.COLOURS[i % len(plots.COLOURS)]
         style = ("-", "--", ":")[i // len(plots.COLOURS) % 3]
-        axes.plot(values["epoch"], values["train_loss"], style, color=colour, lw=1.4, label=plots._short(name, 30))
+        axes.plot(values["epoch"], values["train_loss"], style, color=colour, lw=1.4, label=short(name, 30))
         known = values.get("val_loss")
         if known is not None and np.isfinite(known).any():
             axes.plot(values["epoch"], known, style, color=colour, lw=1, alpha=0.5, marker=".", ms=3)

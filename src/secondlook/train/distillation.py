@@ -21,8 +21,8 @@ from secondlook.cards import ModelCard
 from secondlook.errors import BadValue, UnknownName
 from secondlook.labels import LabelSpace
 from secondlook.predict.loader import Batch
+from secondlook.predict.taps import bert_outputs_tap, pooled_tap
 from secondlook.train.objective import Losses, Objective
-from secondlook.train.taps import bert_outputs_tap, pooled_tap
 from secondlook.train.teacher import Teacher, columns_of
 
 WEIGHTS: Mapping[str, float] = {"bert": 100_000.0, "mars": 50.0, "mers": 50.0, "hinton": 1.0}

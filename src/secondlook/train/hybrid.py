@@ -18,8 +18,8 @@ from secondlook.cards import ModelCard
 from secondlook.errors import BadValue
 from secondlook.heads.hybrid import HybridHead
 from secondlook.predict.loader import Batch
+from secondlook.predict.taps import Tap
 from secondlook.train.objective import Losses, Objective
-from secondlook.train.taps import Tap
 
 HEAD = "hybrid"
 WEIGHT = 5.0

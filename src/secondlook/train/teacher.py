@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from secondlook.cards import CHANNELS
 from secondlook.heads._pool import FramePool
 from secondlook.labels import LabelSpace
+from secondlook.predict.taps import Tap, bert_head, pooled_tap
 from secondlook.predict.weights import LoadedModel, load_run, quick_on_cpu
 from secondlook.train.settings import TrainSettings
-from secondlook.train.taps import Tap, bert_head, pooled_tap
 
 
 class Teacher:
