@@ -290,3 +290,16 @@ def test_names_with_commas_and_names_for_the_shell():
     assert split_names(" a ,,b ") == ("a", "b")
     assert "lrp,grad_cam" in complete_methods("lrp,grad_c")
     assert "gradient" not in complete_methods("grad_c")
+
+
+def test_layers_that_a_method_cannot_read_are_left_out_and_named(run_folder, tmp_path, draw_video):
+    clip = draw_video(tmp_path / "clip.mp4")
+    found = json.loads(
+        explain(
+            run_folder, clip, "--method", "saliency_tubes", "--layers", "layer1,layer4", "--no-video", "--json",
+            "-o", tmp_path / "out",
+        )
+    )  # fmt: skip
+    assert len(list((tmp_path / "out" / "layers").glob("*.npz"))) == 1
+    (line,) = found["left_out"]
+    assert line.startswith("saliency_tubes: 'layer1': gives")

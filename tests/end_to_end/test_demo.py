@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from secondlook import tables
 from secondlook.cli import build_app
+from secondlook.cli.demo import METHODS, MODELS
 
 
 def secondlook(*words: object) -> dict:
@@ -31,7 +32,13 @@ def test_every_step_left_its_file(told):
     folder, _ = told
     for name in ("videos", "resnet3d", "r2plus1d", "candidates", "labels"):
         assert (folder / f"{name}.parquet").is_file()
-    for name in ("report.html", "scores.json", "answers/store.sqlite", "runs/r2plus1d/best.safetensors"):
+    for name in (
+        "trust/explanation_scores.json",
+        "report.html",
+        "scores.json",
+        "answers/store.sqlite",
+        "runs/r2plus1d/best.safetensors",
+    ):
         assert (folder / name).is_file()
 
 
@@ -55,6 +62,7 @@ def test_no_scene_is_in_two_splits(told):
 
 def test_explanations_are_measured_beside_what_knows_nothing(told):
     _, result = told
+    assert set(result["explanations"]) == {f"{m}, {how}" for m in MODELS for how in METHODS}
     for averages in result["explanations"].values():
         assert {"on_target", "on_target_uniform", "on_target_centre", "in_action"} <= set(averages)
 

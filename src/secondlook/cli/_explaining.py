@@ -83,6 +83,7 @@ def one_clip(asked: Asked, against: Path | None, which: str) -> None:
         "no heat: nothing speaks for this class here" if facts["no_heat"] else f"most heat at {facts['peak_s']:.2f} s"
     )
     lines += [f"{facts['method']} at {facts['module']}; {found}" if facts["module"] else f"{facts['method']}; {found}"]
+    lines += [f"left out: {line}" for line in facts["left_out"]]
     lines += _wrote(paths)
     finish({"video": str(path), **facts, "paths": paths}, "\n".join(lines), asked.as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shlex
 import shutil
@@ -18,6 +19,9 @@ from secondlook.errors import BadValue
 
 MODELS = {"resnet3d": "resnet3d:tiny", "r2plus1d": "r2plus1d:tiny"}
 """Names of the two recognisers' runs, and the models."""
+METHODS = ("grad_cam", "lrp")
+"""Shown of each clip, the coarse picture and the one whose parts add up; their truth is measured on a few clips."""
+MEASURED = 6
 RECIPE = ("--lr", "0.004", "--label-smoothing", "0.1", "--weight-decay", "0.02", "--jitter", "0.2")
 FAST_INPUT = ("--frames", "12", "--size", "48x48")
 """For drawn videos: they are square and small, and the demo must end within minutes on two cores."""
@@ -101,7 +105,14 @@ class _Story:
         """Step 4: what each recogniser looks at, measured against the drawn truth where there is one."""
         for name in MODELS:
             folder = self.output / "explained" / name
-            self._verb("explain", self.output / "runs" / name, self.videos, "--limit", explained, "-o", folder)
+            options = ("--method", ",".join(METHODS), "--no-video", "--limit", explained, "-o", folder)
+            self._verb("explain", self.output / "runs" / name, self.videos, *options)
+        runs = [self.output / "runs" / name for name in MODELS]
+        few = ("--limit", min(explained, MEASURED), "--sanity-clips", 2, "--cost-clips", 1)
+        self._verb(
+            "evaluate-explanations", *runs, self.videos, "--methods", ",".join((*METHODS, "input_x_gradient")),
+            *few, "--seed", self.seed, "-o", self.output / "trust",
+        )  # fmt: skip
 
     def doubt(self, simulated: bool) -> None:
         """Steps 5 to 10: candidates, answers, label sets, scores, page."""
@@ -157,11 +168,12 @@ class _Story:
         return {"report": self.report, "videos": scores["n"], "accuracy": rows, "explanations": self._explanations()}
 
     def _explanations(self) -> dict[str, dict[str, float]]:
-        """Model -> measure -> mean over clips, the two baselines included; empty where no truth is known."""
+        """Model and method -> measure -> mean over clips, the two baselines included; empty where no truth is known."""
         found = {}
-        for name in MODELS:
-            text = (self.output / "explained" / name / "explanations.json").read_text(encoding="utf-8")
-            found[name] = {measure: a["mean"] for measure, a in json.loads(text)["averages"].items()}
+        for name, method in itertools.product(MODELS, METHODS):
+            path = self.output / "explained" / name / method / "explanations.json"
+            averages = json.loads(path.read_text(encoding="utf-8"))["averages"]
+            found[f"{name}, {method}"] = {measure: a["mean"] for measure, a in averages.items()}
         return {name: averages for name, averages in found.items() if averages}
 
     def words(self, seconds: float) -> str:

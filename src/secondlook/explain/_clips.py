@@ -68,10 +68,13 @@ def explain_video(
     for method, options in wish.methods.items():
         made[method] = catalog.find("explain", method).explain(model, card, clip, label, **options)
     beside = {method: heat for method, heat in made.items() if method != wish.method}
-    found = views(loaded, clip, label, wish, logits_K, given, made)
+    left_out: list[str] = []
+    found = views(loaded, clip, label, wish, logits_K, given, made, left_out)
     frames_THWC = frames_to_look_at(path, clip, loaded, decode)
     cuts = tuple(scene_cuts(frames_THWC.transpose(0, 3, 1, 2)))
-    return Explained(made[wish.method], logits_K, frames_THWC, given, beside, found, cuts, wish.threshold, clip)
+    return Explained(
+        made[wish.method], logits_K, frames_THWC, given, beside, found, cuts, wish.threshold, clip, tuple(left_out)
+    )
 
 
 def frames_to_look_at(path: str | Path, clip: InputClip, loaded: LoadedModel, decode: Decode) -> npt.NDArray[np.uint8]:

@@ -213,6 +213,7 @@ def entry(explained: Explained, loaded: LoadedModel) -> dict[str, Any]:
         "heat_area": [round(float(v), 5) for v in quantities.area_T],
         "peak_s": round(float(heat.frame_time_s_T[quantities.peak]), 4),
         "no_heat": not bool(heat.heat_THW.any()),
+        "left_out": list(explained.left_out),
         **relevance(explained),
     }
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from secondlook import catalog
 from secondlook.cards import HeatMap
+from secondlook.errors import BadValue
 from secondlook.explain._options import options_of
 from secondlook.explain._wish import Wish, label_of
 from secondlook.predict.weights import LoadedModel
@@ -27,6 +28,7 @@ def views(
     logits_K: np.ndarray[Any, np.dtype[np.float32]],
     given: int,
     made: dict[str, HeatMap],
+    left_out: list[str],
 ) -> dict[str, View]:
     """Every grid that a wish asks for, by the name of its file.
 
@@ -38,6 +40,10 @@ def views(
         logits_K: of the clip.
         given: its given label, or `UNLABELLED`.
         made: method -> heat map of `label`, as already made.
+        left_out: gets a line for each layer that a method cannot read, while it can read others.
+
+    Raises:
+        BadValue: if a method can read none of the layers.
     """
     found: dict[str, View] = {}
     if len(made) > 1:
@@ -46,7 +52,9 @@ def views(
         one = _Method(loaded.model, loaded, clip, method, dict(options))
         end = "" if method == wish.method else f"-{method}"
         if wish.layers and one.has("layer"):
-            found |= {f"layers{name}{end}": of_one_sign(v) for name, v in _layers(one, label, wish.layers).items()}
+            found |= {
+                f"layers{name}{end}": of_one_sign(v) for name, v in _layers(one, label, wish.layers, left_out).items()
+            }
         if wish.pathways and one.has("pathway"):
             found[f"pathways{end}"] = of_one_sign(_pathways(one, label, wish.pathways))
         if wish.classes:
@@ -71,10 +79,19 @@ class _Method:
         return heat
 
 
-def _layers(one: _Method, label: int, names: tuple[str, ...]) -> dict[str, View]:
+def _layers(one: _Method, label: int, names: tuple[str, ...], left_out: list[str]) -> dict[str, View]:
     """A grid of layers, or one a pathway (figures V11, V12); what belongs to no pathway stands in each."""
     of = {point.module: point.pathway for point in one.loaded.card.explain.stages}
-    heats = {name: one(label, layer=name) for name in names}
+    heats: dict[str, HeatMap] = {}
+    refused: list[BadValue] = []
+    for name in names:
+        try:
+            heats[name] = one(label, layer=name)
+        except BadValue as error:
+            refused.append(error)
+    if refused and not heats:
+        raise refused[0]
+    left_out += [f"{one.method}: {error}" for error in refused]
     paths = list(dict.fromkeys(of.get(name, "") for name in names if of.get(name)))
     if len(paths) < 2:
         return {"": {f"{name}\n{grid_words(heat)}": heat for name, heat in heats.items()}}

@@ -83,6 +83,8 @@ class Explained:
     """Of the hotspots that are counted."""
     clip: InputClip | None = None
     """What the network saw, for methods that draw pictures of their own."""
+    left_out: tuple[str, ...] = ()
+    """Columns that were asked for and are not there, with the reason."""
 
     @property
     def layers(self) -> dict[str, HeatMap]:
