@@ -31,7 +31,7 @@ from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.predict.loader import fingerprint
 from secondlook.predict.weights import read_json, save_weights, write_json
-from secondlook.train.optim import rank
+from secondlook.train.optim import monitored, rank
 from secondlook.train.settings import FREE, Monitor, TrainSettings
 
 _OURS = (
@@ -242,7 +242,7 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes what this epoch led to."""
         metrics = trainer.callback_metrics
-        score = rank(self.monitor, metrics) if "val_loss" in metrics else None
+        score = None if math.isnan(monitored(self.monitor, metrics)) else rank(self.monitor, metrics)
         is_best = score is None or self.best is None or score > self.best
         if is_best:
             self.best = score
