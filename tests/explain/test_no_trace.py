@@ -19,6 +19,8 @@ METHODS = catalog.names("explain")
 FAMILIES = tuple(f for f in catalog.names("models") if "tiny" in catalog.find("models", f).CARDS)
 
 
+REPEATED = ("resnet3d", "timesformer")
+"""Families on which each method is run twice."""
 QUICK = {"steps": 2, "samples": 2, "at_once": 8, "blocks": "2x2x2", "cells": "2x3x3"}
 """Options that make slow methods coarse, where they have them: what is tested here holds for any."""
 
@@ -90,8 +92,9 @@ def test_every_method_on_every_family(method, family, make_clip):
     assert np.abs(heat.heat_THW).max() in (0, 1)
     assert heat.method == method
     assert heat.label == 2
-    again = catalog.find("explain", method).explain(model, card, clip, 2, **quick(method))
-    np.testing.assert_array_equal(heat.heat_THW, again.heat_THW)
+    if family in REPEATED:
+        again = catalog.find("explain", method).explain(model, card, clip, 2, **quick(method))
+        np.testing.assert_array_equal(heat.heat_THW, again.heat_THW)
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(model(x_CTHW[None]), before_BK, rtol=0, atol=0)

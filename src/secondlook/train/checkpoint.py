@@ -11,6 +11,7 @@ RUN/unreadable.csv   videos that could not be used; not there if all could
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import shutil

@@ -24,7 +24,7 @@ MONITORED: Mapping[str, tuple[str, str]] = {
 
 
 def monitored(monitor: str, numbers: Mapping[str, Any]) -> float:
-    """What epochs are compared by: `val_top1`, `val_loss`, or `(val_top1 + val_top3) / 2`; NaN if it was not measured."""
+    """What epochs are compared by: `val_top1`, `val_loss`, or `(val_top1 + val_top3) / 2`; NaN if not measured."""
     if monitor == "top1_top3":
         return (float(numbers.get("val_top1", math.nan)) + float(numbers.get("val_top3", math.nan))) / 2
     return float(numbers.get(MONITORED[monitor][0], math.nan))
