@@ -69,7 +69,8 @@ def section(
 def _measured(
     sets: Sequence[Mapping[str, Any]], usable: Sequence[Sequence[Mapping[str, Any]]], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
+    baselines: list[dict[str, Any]] = []
     for one, entries in zip(sets, usable, strict=True):
         if not entries:
             continue
@@ -81,15 +82,17 @@ def _measured(
         )
         for key, baseline in BASELINES.items():
             cells = [_cell(averages.get(f"{m}_{key}"), interval=False) for m in columns]
-            rows.append({"name": baseline, "clips": clips, "cells": cells, "baseline": True})
-    return rows
+            row = {"name": baseline, "clips": clips, "cells": cells, "baseline": True}
+            if row not in baselines:  # on the same clips they are the same for every model and method
+                baselines.append(row)
+    return rows + baselines
 
 
 def _method(entry: Mapping[str, Any]) -> str:
     weights = {"channel": "one weight a channel", "channel_time": "one weight a channel and time"}.get(
         entry["weights"], ""
     )
-    return str(entry["method"]).replace("grad_cam", "Grad-CAM") + (f" ({weights})" if weights else "")
+    return str(entry["method"]).replace("_", " ") + (f" ({weights})" if weights else "")
 
 
 def _cell(average: Mapping[str, float] | None, interval: bool = True) -> dict[str, str]:
