@@ -178,5 +178,5 @@ def _reason(
             "no other class is looked at so" if whole else "other clips of the same classes are looked at elsewhere"
         )
     else:
-        words.append("the classes share it, and it is off the centre")
+        words.append(f"the classes share it, with {1 - _middle(space_hw).sum():.0%} of its heat outside the middle half")
     return "; ".join(words)
