@@ -178,5 +178,6 @@ def _reason(
             "no other class is looked at so" if whole else "other clips of the same classes are looked at elsewhere"
         )
     else:
-        words.append(f"the classes share it, with {1 - _middle(space_hw).sum():.0%} of its heat outside the middle half")
+        outside = 1 - _middle(space_hw).sum()
+        words.append(f"the classes share it, with {outside:.0%} of its heat outside the middle half")
     return "; ".join(words)
