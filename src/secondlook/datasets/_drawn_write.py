@@ -80,10 +80,10 @@ def _claim(root: Path, settings: DrawnSettings) -> None:
         held = json.loads(about.read_text(encoding="utf-8"))
         if held.get("drawing") != _DRAWING:
             raise BadValue(str(root), "was drawn by another version of secondlook", "Give another folder.")
-        before = held["settings"]
+        before = DrawnSettings(**held["settings"]).to_dict()  # what an older list of settings lacks has its default
         for name, value in given.items():
-            if name != "clips" and before.get(name, []) != value:
-                rule = f"is the {name} asked for, but {root} was drawn with {before.get(name)!r}"
+            if name != "clips" and before[name] != value:
+                rule = f"is the {name} asked for, but {root} was drawn with {before[name]!r}"
                 raise BadValue(value, rule, "Draw with the same settings, or into another folder.")
         if before["clips"] > settings.clips:
             rule = f"{root} holds {before['clips']} clips, and clips are never removed"

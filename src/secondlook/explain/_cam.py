@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from secondlook.cards import HeatMap, ModelCard
 from secondlook.errors import BadValue
-from secondlook.explain._hooks import explained_logit, fold, gradient, logits_of, point_of, predicted_notes, watch
+from secondlook.explain._hooks import (
+    as_batch,
+    explained_logit,
+    fold,
+    gradient,
+    logits_of,
+    point_of,
+    predicted_notes,
+    watch,
+)
 from secondlook.explain._project import heat_map
 from secondlook.video.transform import InputClip
 
@@ -49,14 +58,11 @@ def read_slopes(
         BadValue: if the label is not a class of the network, or the layer's output has no places.
     """
     name, point = point_of(card, layer, pathway)
-    device = next(model.parameters(), torch.empty(0)).device
     with watch(model, [name]) as watched:
-        x_BCTHW = clip.x_CTHW.to(device)[None]
+        x_BCTHW = as_batch(model, clip.x_CTHW)
         logits_BK = logits_of(model, x_BCTHW)
         score = explained_logit(logits_BK, label)
-        if name not in watched.outputs:
-            raise BadValue(name, "this module does not run when the network predicts", "Name one that does.")
-        output = watched.outputs[name]
+        output = watched.output(name)
         slope = gradient(score, output, name)
         frames = x_BCTHW.shape[2]
         return Slopes(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from secondlook.errors import BadValue
-from secondlook.explain._hooks import evaluating, explained_logit, logits_of, predicted_notes
+from secondlook.explain._hooks import as_batch, evaluating, explained_logit, logits_of, predicted_notes
 from secondlook.video.transform import InputClip
 
 Channels = Literal["sum", "sum_abs", "max_abs"]
@@ -61,8 +61,7 @@ def asked(model: nn.Module, clip: InputClip, label: int) -> Iterator[Asked]:
     try:
         with evaluating(model), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"captum\..*")
-            device = next(model.parameters(), torch.empty(0)).device
-            x_BCTHW = clip.x_CTHW.to(device)[None].clone()
+            x_BCTHW = as_batch(model, clip.x_CTHW).clone()
             with torch.no_grad():
                 logits_BK = logits_of(model, x_BCTHW)
             explained_logit(logits_BK, label)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from secondlook import catalog
 from secondlook.cards import HeatMap
 from secondlook.explain._bias import scene_cuts
 from secondlook.explain._drawn import caption, entry, top, write, write_grid
-from secondlook.explain._hooks import logits_of
+from secondlook.explain._hooks import clip_logits
 from secondlook.explain._views import views
 from secondlook.explain._wish import Explained, Wish, check, label_index, label_of
 from secondlook.predict.weights import LoadedModel
@@ -60,9 +59,7 @@ def explain_video(
     """
     card, model = loaded.card, loaded.model
     clip = input_clip(path, card.clip, decode=decode)
-    device = next(model.parameters(), torch.empty(0)).device
-    with torch.no_grad():
-        logits_K = logits_of(model, clip.x_CTHW.to(device)[None])[0].float().cpu().numpy()
+    logits_K = clip_logits(model, clip.x_CTHW)
     label = label_of(wish.label, loaded.labels, given, int(logits_K.argmax()))
     made: dict[str, HeatMap] = {}
     for method, options in wish.methods.items():

@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import torch
+from scipy.special import softmax  # type: ignore[import-untyped]
 
 from secondlook import tables
 from secondlook.errors import BadValue, SecondlookError
 from secondlook.explain._clips import Decode, explain_video
 from secondlook.explain._drawn import top
-from secondlook.explain._hooks import logits_of
+from secondlook.explain._hooks import clip_logits
 from secondlook.explain._options import options_of
 from secondlook.explain._wish import Explained, Wish, check, label_index
 from secondlook.predict.weights import LoadedModel
@@ -51,8 +50,7 @@ def model_panels(runs: Sequence[tuple[str, LoadedModel, Explained]]) -> list[Pan
     panels = []
     for name, loaded, explained in runs:
         best = top(explained.logits_K, loaded.labels, 1)[0]
-        own = np.exp(explained.logits_K - explained.logits_K.max())
-        confidence = float(own[explained.heat.label] / own.sum())
+        confidence = float(softmax(explained.logits_K)[explained.heat.label])
         heats = {explained.heat.method: explained.heat, **explained.beside}
         under = {
             f"{method}\n{loaded.labels.names[heat.label]}, {confidence:.0%}": heat for method, heat in heats.items()
@@ -98,7 +96,8 @@ def most_confused(
         found: list[tuple[float, int]] = []
         for number, row in enumerate(rows):
             try:
-                logits_K = _logits(loaded, root / row["path"], decode)
+                clip = input_clip(root / row["path"], loaded.card.clip, decode=decode)
+                logits_K = clip_logits(loaded.model, clip.x_CTHW)
             except SecondlookError:
                 continue  # the next one may be read
             found.append((float(logits_K[own_K[1 - place]] - logits_K[own_K[place]]), -number))
@@ -128,13 +127,6 @@ def _two(pair: tuple[str, str], loaded: LoadedModel) -> tuple[int, int]:
     if one == other:
         raise BadValue(pair[0], "a pair needs two classes", "For example --pair 'Rolling left' 'Rolling right'.")
     return one, other
-
-
-def _logits(loaded: LoadedModel, path: Path, decode: Decode) -> torch.Tensor:
-    clip = input_clip(path, loaded.card.clip, decode=decode)
-    device = next(loaded.model.parameters(), torch.empty(0)).device
-    with torch.no_grad():
-        return logits_of(loaded.model, clip.x_CTHW.to(device)[None])[0]
 
 
 def listed_methods(loaded: LoadedModel) -> dict[str, dict[str, Any]]:

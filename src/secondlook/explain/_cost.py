@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from secondlook.explain._hooks import evaluating
+from secondlook.explain._hooks import as_batch, evaluating
 from secondlook.video.transform import InputClip
 
 MEASURES: Mapping[str, str] = {
@@ -42,8 +42,8 @@ def cost(model: nn.Module, clip: InputClip, explain: Callable[[], object], repea
         explain: makes the explanation.
         repeats: timed runs; the median counts. One run before them is not timed.
     """
-    device = next(model.parameters(), torch.empty(0)).device
-    x_1CTHW = clip.x_CTHW.to(device)[None]
+    x_1CTHW = as_batch(model, clip.x_CTHW)
+    device = x_1CTHW.device
 
     def forward() -> object:
         with evaluating(model), torch.no_grad():

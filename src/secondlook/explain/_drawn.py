@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax  # type: ignore[import-untyped]
 
 from secondlook import catalog
 from secondlook.cards import HeatMap
@@ -27,8 +28,7 @@ from secondlook.video.relevance_bars import relevance_a_frame, relevance_a_shot,
 
 def top(logits_K: npt.NDArray[np.float32], labels: LabelSpace, at_most: int = 5) -> list[dict[str, Any]]:
     """The classes with the highest logits, best first: index, name, confidence (softmax)."""
-    confidence_K = np.exp(logits_K.astype(np.float64) - logits_K.max())
-    confidence_K /= confidence_K.sum()
+    confidence_K = softmax(logits_K.astype(np.float64))
     best = np.argsort(-logits_K, kind="stable")[:at_most]
     return [{"index": int(k), "name": labels.names[k], "confidence": float(confidence_K[k])} for k in best]
 

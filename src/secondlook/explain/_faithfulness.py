@@ -38,7 +38,7 @@ from secondlook.errors import BadValue
 from secondlook.explain._bias import correlation
 from secondlook.explain._blocks import Fill, block_grid, fill, replace
 from secondlook.explain._ground_truth import baseline_heat
-from secondlook.explain._hooks import evaluating, explained_logit, logits_of
+from secondlook.explain._hooks import as_batch, evaluating, explained_logit, logits_of
 
 MEASURES: Mapping[str, str] = {
     "deletion_area": "area under the confidence while the hottest blocks are deleted first",
@@ -140,8 +140,7 @@ class Perturbed:
     ) -> None:
         self.how = how or Perturbing()
         self._model, self._label, self._seed = model, label, seed
-        device = next(model.parameters(), torch.empty(0)).device
-        self._x_1CTHW = x_CTHW.to(device)[None]
+        self._x_1CTHW = as_batch(model, x_CTHW)
         self._filler_1CTHW = fill(self._x_1CTHW, spec, self.how.fill)
         frames, height, width = x_CTHW.shape[1:]
         self._shape = (frames, height, width)

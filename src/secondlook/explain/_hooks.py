@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,16 @@ class Watched:
     """Module name -> its output of the last call, part of the graph from there to the logits."""
     calls: dict[str, int] = field(default_factory=dict)
     """Module name -> how often it ran (a module that is used twice gives its last output)."""
+
+    def output(self, module: str) -> Tensor:
+        """What a watched module gave out.
+
+        Raises:
+            BadValue: if it did not run.
+        """
+        if module not in self.outputs:
+            raise BadValue(module, "this module does not run when the network predicts", "Name one that does.")
+        return self.outputs[module]
 
 
 @contextmanager
@@ -95,6 +107,18 @@ def logits_of(model: nn.Module, x_BCTHW: Tensor) -> Tensor:
         shape = tuple(logits_BK.shape) if isinstance(logits_BK, Tensor) else type(logits_BK).__name__
         raise BadValue(shape, "a network must give logits, one row a clip and one column a class")
     return logits_BK
+
+
+def as_batch(model: nn.Module, x_CTHW: Tensor) -> Tensor:
+    """One clip as a batch of its own, on the network's device."""
+    return x_CTHW.to(next(model.parameters(), torch.empty(0)).device)[None]
+
+
+def clip_logits(model: nn.Module, x_CTHW: Tensor) -> npt.NDArray[np.float32]:
+    """`logits_K` of one clip; the network is left as it was."""
+    with evaluating(model), torch.no_grad():
+        logits_K: npt.NDArray[np.float32] = logits_of(model, as_batch(model, x_CTHW))[0].float().cpu().numpy()
+    return logits_K
 
 
 def gradient(score: Tensor, at: Tensor, module: str) -> Tensor:

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from scipy.special import softmax  # type: ignore[import-untyped]
 from torch import nn
 
 from secondlook import catalog
 from secondlook.cards import HeatMap
 from secondlook.errors import BadValue, SecondlookError, UnknownName
 from secondlook.explain._bias import bias
-from secondlook.explain._clips import label_index
 from secondlook.explain._cost import cost
 from secondlook.explain._faithfulness import Perturbed, Perturbing
 from secondlook.explain._ground_truth import CUE, TARGET, as_json, ground_truth
-from secondlook.explain._hooks import evaluating, logits_of
+from secondlook.explain._hooks import clip_logits
 from secondlook.explain._sanity import sanity
 from secondlook.explain._to_input import brightness, frames_at_input, to_input
+from secondlook.explain._wish import label_of
 from secondlook.predict.weights import LoadedModel
 from secondlook.tables import UNLABELLED
 from secondlook.video.clip import Clip
@@ -120,23 +120,12 @@ class OneClip:
         self._loaded, self._plan, self._seed = loaded, plan, seed
         self._masks_THW, self._interval_s = masks_THW, interval_s
         self.clip: InputClip = input_clip(path, loaded.card.clip, decode=decode)
-        device = next(loaded.model.parameters(), torch.empty(0)).device
-        with evaluating(loaded.model), torch.no_grad():
-            logits_K = logits_of(loaded.model, self.clip.x_CTHW.to(device)[None])[0].float().cpu()
-        self._confidence_K = logits_K.softmax(0).numpy()
-        order = np.argsort(-logits_K.numpy(), kind="stable")
+        logits_K = clip_logits(loaded.model, self.clip.x_CTHW)
+        self._confidence_K = softmax(logits_K)
+        order = np.argsort(-logits_K, kind="stable")
         self.predicted, self.given = int(order[0]), given
-        self.label = self._choose(plan.label)
+        self.label = label_of(plan.label, loaded.labels, given, self.predicted)
         self.other = next((int(k) for k in order if k != self.label), -1)
-
-    def _choose(self, wanted: str) -> int:
-        if wanted == "predicted":
-            return self.predicted
-        if wanted == "given":
-            if self.given == UNLABELLED:
-                raise BadValue("given", "this video has no given label", "Explain the predicted class.")
-            return self.given
-        return label_index(wanted, self._loaded.labels)
 
     @cached_property
     def perturbed(self) -> Perturbed:

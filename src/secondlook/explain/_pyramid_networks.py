@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from secondlook.errors import BadValue
 from secondlook.explain._clips import frames_to_look_at
 from secondlook.explain._drawn import top
-from secondlook.explain._hooks import logits_of
+from secondlook.explain._hooks import clip_logits
 from secondlook.explain._methods import must_suit
 from secondlook.explain._pyramid import Choice
 from secondlook.explain._pyramid_files import METHOD, level_heats
@@ -70,7 +69,7 @@ def network_pyramids(
     found = []
     for run, loaded, choice in runs:
         clip = input_clip(path, loaded.card.clip, decode=decode)
-        logits_K = _logits(loaded, clip)
+        logits_K = clip_logits(loaded.model, clip.x_CTHW)
         name = name or loaded.labels.names[int(logits_K.argmax())]
         frames_THWC = frames_to_look_at(path, clip, loaded, decode)
         found.append(_one(run, loaded, choice, clip, loaded.labels.index_of(name), logits_K, frames_THWC))
@@ -107,11 +106,3 @@ def _one(
         ],
     }
     return NetworkPyramid(Network(name, frames_THWC, heats, note), facts)
-
-
-def _logits(loaded: LoadedModel, clip: InputClip) -> npt.NDArray[np.float32]:
-    device = next(loaded.model.parameters(), torch.empty(0)).device
-    with torch.no_grad():
-        logits_BK = logits_of(loaded.model, clip.x_CTHW.to(device)[None])
-    logits_K: npt.NDArray[np.float32] = logits_BK[0].float().cpu().numpy()
-    return logits_K

@@ -14,12 +14,12 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import softmax  # type: ignore[import-untyped]
 
 from secondlook.errors import BadValue
-from secondlook.explain._hooks import logits_of
+from secondlook.explain._hooks import clip_logits
 from secondlook.explain._thumbnails import Frames, middles
 from secondlook.figure_files import BLUE, GREEN, GREY, STYLE, save, short
 from secondlook.labels import LabelSpace
@@ -50,8 +50,7 @@ class SegmentPrediction:
     @property
     def confidence_K(self) -> npt.NDArray[np.float64]:
         """Softmax of the logits."""
-        share_K = np.exp(self.logits_K.astype(np.float64) - self.logits_K.max())
-        confidence_K: npt.NDArray[np.float64] = share_K / share_K.sum()
+        confidence_K: npt.NDArray[np.float64] = softmax(self.logits_K.astype(np.float64))
         return confidence_K
 
     def top(self, at_most: int = 3) -> list[tuple[int, float]]:
@@ -101,9 +100,9 @@ def segment_predictions(
         clip = stretch(part, parts, length)
         end_s = float(clip.frame_time_s_T[-1]) + gap_s
         seen = clip.pick(choose(own, length))
-        logits_K = _logits(loaded, to_input(seen.frames_THWC, spec))
+        logits_K = clip_logits(loaded.model, to_input(seen.frames_THWC, spec))
         found.append(SegmentPrediction(float(clip.frame_time_s_T[0]), end_s, logits_K, seen.frames_THWC))
-    logits_K = _logits(loaded, whole.x_CTHW)
+    logits_K = clip_logits(loaded.model, whole.x_CTHW)
     return [*found, SegmentPrediction(0.0, last_s + gap_s, logits_K, whole.clip.frames_THWC, whole=True)]
 
 
@@ -197,10 +196,3 @@ def _bars(axes: Axes, one: SegmentPrediction, labels: LabelSpace, marked: tuple[
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines["bottom"].set_visible(False)
-
-
-def _logits(loaded: LoadedModel, x_CTHW: torch.Tensor) -> npt.NDArray[np.float32]:
-    device = next(loaded.model.parameters(), torch.empty(0)).device
-    with torch.no_grad():
-        logits_K: npt.NDArray[np.float32] = logits_of(loaded.model, x_CTHW.to(device)[None])[0].float().cpu().numpy()
-    return logits_K

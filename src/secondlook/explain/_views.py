@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax  # type: ignore[import-untyped]
 from torch import nn
 
 from secondlook import catalog
@@ -117,8 +118,7 @@ def _classes(
     made: HeatMap,
 ) -> View:
     predicted = int(logits_K.argmax())
-    confidence_K = np.exp(logits_K.astype(np.float64) - logits_K.max())
-    confidence_K /= confidence_K.sum()
+    confidence_K = softmax(logits_K.astype(np.float64))
     labels = one.loaded.labels
     found = {}
     for label in dict.fromkeys(label_of(text, labels, given, predicted) for text in wanted):

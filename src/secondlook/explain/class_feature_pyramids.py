@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from secondlook.cards import HeatMap, ModelCard
 from secondlook.errors import BadValue, UnknownName
-from secondlook.explain._hooks import explained_logit, gradient, logits_of, predicted_notes, watch
+from secondlook.explain._hooks import as_batch, explained_logit, gradient, logits_of, predicted_notes, watch
 from secondlook.explain._methods import must_suit
 from secondlook.explain._project import heat_map
 from secondlook.explain._pyramid import Choice, Mode, Select, Start, activation, build, minmax, tube
@@ -168,7 +168,7 @@ def find(
     """
     if association not in get_args(Association):
         raise BadValue(association, f"association must be one of {', '.join(get_args(Association))}")
-    x_BCTHW = x_CTHW.to(next(model.parameters(), torch.empty(0)).device)[None].clone()
+    x_BCTHW = as_batch(model, x_CTHW).clone()
     stages = [point.module for point in card.explain.stages]
     began = _now(x_BCTHW)
     with following(model, x_BCTHW, stages) as wiring:

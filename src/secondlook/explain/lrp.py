@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from secondlook.cards import ClipSpec, ExplainPoint, HeatMap, ModelCard
 from secondlook.errors import BadValue
-from secondlook.explain._hooks import explained_logit, fold, logits_of, point_of, predicted_notes, watch
+from secondlook.explain._hooks import as_batch, explained_logit, fold, logits_of, point_of, predicted_notes, watch
 from secondlook.explain._lrp_composites import composite_of
 from secondlook.explain._lrp_functions import Propagating
 from secondlook.explain._lrp_nodes import Attention, Settings, set_bounds
@@ -84,8 +84,7 @@ def explain(
     """
     settings = settings_of(composite, bias, attention, epsilon, gamma)
     name, point = point_of(card, layer, pathway) if layer or pathway else ("", None)
-    device = next(model.parameters(), torch.empty(0)).device
-    x_BCTHW = clip.x_CTHW.to(device)[None]
+    x_BCTHW = as_batch(model, clip.x_CTHW)
     found = relevance(model, x_BCTHW, label, settings, spec=card.clip, modules=[name] if name else [])
     relevance_BCthw = fold(found.modules[name], point, 1, x_BCTHW.shape[2], name) if name else found.input_BCTHW
     heat_thw = relevance_BCthw[0].double().sum(0)
@@ -163,10 +162,8 @@ def relevance(
         with Propagating(settings, ledger):
             logits_BK = logits_of(model, x)
         score = explained_logit(logits_BK, label)
-        if all_run and (missing := [m for m in modules if m not in watched.outputs]):
-            raise BadValue(missing[0], "this module does not run when the network predicts", "Name one that does.")
-        modules = [m for m in modules if m in watched.outputs]
-        at = [given, *(watched.outputs[m] for m in modules)]
+        modules = [m for m in modules if all_run or m in watched.outputs]
+        at = [given, *(watched.output(m) for m in modules)]
         if not score.requires_grad:
             raise BadValue(label, "the score of this class does not depend on the input")
         slopes = torch.autograd.grad(score, at, allow_unused=True)

@@ -46,7 +46,7 @@ from secondlook.cards import HeatMap, ModelCard
 from secondlook.errors import BadValue
 from secondlook.explain import _tube
 from secondlook.explain._class_weights import ClassWeights, class_weights, no_class_weights
-from secondlook.explain._hooks import explained_logit, fold, logits_of, point_of, predicted_notes, watch
+from secondlook.explain._hooks import as_batch, explained_logit, fold, logits_of, point_of, predicted_notes, watch
 from secondlook.explain._methods import must_suit
 from secondlook.explain._project import heat_map
 from secondlook.explain._spline import resize
@@ -155,15 +155,11 @@ def read_maps(
     Raises:
         BadValue: if a layer does not run, its output has no places, or not as many channels as there are weights.
     """
-    device = next(model.parameters(), torch.empty(0)).device
     with watch(model, [w.module for w in weights.values()]) as watched, torch.no_grad():
-        logits_BK = logits_of(model, clip.x_CTHW.to(device)[None]).detach()
+        logits_BK = logits_of(model, as_batch(model, clip.x_CTHW)).detach()
         found = {}
         for name, wanted in weights.items():
-            if wanted.module not in watched.outputs:
-                rule = "this module does not run when the network predicts"
-                raise BadValue(wanted.module, rule, "Name one that does.")
-            output = watched.outputs[wanted.module].detach()
+            output = watched.output(wanted.module).detach()
             point = point_of(card, wanted.module)[1]
             map_Cthw = fold(output, point, 1, clip.x_CTHW.shape[1], wanted.module)[0].float()
             channels = wanted.of_KC.shape[1]

@@ -15,13 +15,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from secondlook import tables
 from secondlook.cards import HeatMap
 from secondlook.errors import SecondlookError
 from secondlook.report import media
+from secondlook.video.relevance_bars import relevance_a_frame
 
 TALLEST = 36
 """Rows of heat a frame: as fine as the heat maps are, far coarser than the video."""
@@ -130,15 +130,14 @@ def packed(heat: HeatMap) -> dict[str, Any]:
         "times_s": [round(float(t), 3) for t in heat.frame_time_s_T],
         "signed": heat.signed,
         "temporal": bool(heat.notes.get("temporal", False)),
-        "bars": _bars(heat.heat_THW),
+        "bars": _bars(heat),
     }
 
 
-def _bars(heat_THW: npt.NDArray[np.float32]) -> list[list[float]]:
-    positive_T = np.maximum(heat_THW, 0).sum(axis=(1, 2), dtype=np.float64)
-    negative_T = np.minimum(heat_THW, 0).sum(axis=(1, 2), dtype=np.float64)
-    most = max(float(positive_T.max(initial=0.0)), float(-negative_T.min(initial=0.0))) or 1.0
-    return [[round(float(p) / most, 3), round(float(n) / most, 3)] for p, n in zip(positive_T, negative_T, strict=True)]
+def _bars(heat: HeatMap) -> list[list[float]]:
+    for_T, against_T = relevance_a_frame(heat)
+    most = max(float(for_T.max(initial=0.0)), float(-against_T.min(initial=0.0))) or 1.0
+    return [[round(float(p) / most, 3), round(float(n) / most, 3)] for p, n in zip(for_T, against_T, strict=True)]
 
 
 def _colours(name: str) -> str:
