@@ -259,6 +259,18 @@ def test_a_pair_of_classes_on_the_clip_of_each_that_is_most_taken_for_the_other(
     assert alone["videos"] == ["a.mp4"]
 
 
+def test_a_pair_never_leaves_the_folder_of_the_videos(run_folder, tmp_path, draw_video, monkeypatch, capsys):
+    table = videos_of(tmp_path, draw_video, ["a", "b"])
+    draw_video(tmp_path / "outside.mp4")
+    rows = tables.read(tables.VIDEOS, table)
+    outside = [{**row, "path": "../outside.mp4"} if row["video_id"] == "a" else row for row in rows.to_pylist()]
+    tables.write(tables.VIDEOS, outside, tmp_path / "way_out.parquet", tables.made(rows))
+    said = sentence(
+        monkeypatch, capsys, run_folder, tmp_path / "way_out.parquet", "--pair", "Rolling left", "Rolling right"
+    )
+    assert "none of the chosen videos of this class can be read" in said
+
+
 def test_a_table_with_several_methods(run_folder, tmp_path, draw_video):
     table = videos_of(tmp_path, draw_video, ["a"])
     found = json.loads(

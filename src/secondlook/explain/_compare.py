@@ -20,6 +20,7 @@ from secondlook.explain._wish import Explained, Wish, check, label_index
 from secondlook.predict.weights import LoadedModel
 from secondlook.tables import UNLABELLED
 from secondlook.video.grid import Panel
+from secondlook.video.listed_path import leaves_root
 from secondlook.video.transform import input_clip
 
 
@@ -95,6 +96,8 @@ def most_confused(
             rows = [rows[n * len(rows) // at_most] for n in range(at_most)]
         found: list[tuple[float, int]] = []
         for number, row in enumerate(rows):
+            if leaves_root(row["path"]):
+                continue
             try:
                 clip = input_clip(root / row["path"], loaded.card.clip, decode=decode)
                 logits_K = clip_logits(loaded.model, clip.x_CTHW)
