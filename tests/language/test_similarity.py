@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -130,8 +131,38 @@ def test_a_scatter_is_the_same_each_time(tmp_path: Path) -> None:
 def test_a_colour_map_of_cosines(tmp_path: Path) -> None:
     assert draw.group_order(vectors()) == [0, 2, 4, 1, 3]
     plain = draw.draw_cosines(vectors(), tmp_path / "c.png").read_bytes()
-    grouped = draw.draw_cosines(vectors(), tmp_path / "g.png", by_group=True).read_bytes()
+    grouped = draw.draw_cosines(vectors(), tmp_path / "g.png", order="group").read_bytes()
+    clustered = draw.draw_cosines(vectors(), tmp_path / "t.png", order="cluster").read_bytes()
     assert plain.startswith(b"\x89PNG")
-    assert plain != grouped
+    assert len({plain, grouped, clustered}) == 3
+    with pytest.raises(UnknownName, match="Did you mean 'group'"):
+        draw.draw_cosines(vectors(), tmp_path / "c.png", order="groups")
     with pytest.raises(BadValue, match=r"is a .png, .svg, .pdf file"):
         draw.draw_cosines(vectors(), tmp_path / "c.txt")
+
+
+def test_leaves_of_clusters_lie_near_each_other() -> None:
+    """Planted clusters stay together, and hardly a turn of the tree has nearer neighbours (every turn is tried)."""
+    generator = np.random.default_rng(0)
+    planted = np.repeat(np.eye(3), 3, axis=0)[[0, 3, 6, 1, 4, 7, 2, 5]] + 0.2 * generator.normal(size=(8, 3))
+    found = vectors(planted.astype(np.float32), LabelSpace.from_names("abcdefgh"))
+    order = draw.cluster_order(found)
+    assert sorted(order) == list(range(8))
+    kinds = [[0, 1, 2, 0, 1, 2, 0, 1][i] for i in order]
+    assert sum(a != b for a, b in itertools.pairwise(kinds)) == 2
+    cosine_KK = similarity.cosine_matrix(found.vectors_KD)
+
+    def length(indices: list[int]) -> float:
+        return sum(1 - cosine_KK[i, j] for i, j in itertools.pairwise(indices))
+
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
+    leaves: dict[int, list[list[int]]] = {i: [[i]] for i in range(8)}
+    for number, (a, b, *_) in enumerate(linkage(squareform(1 - cosine_KK, checks=False), "average"), 8):
+        pairs = [(one, two) for one in leaves[int(a)] for two in leaves[int(b)]]
+        leaves[number] = [x + y for one, two in pairs for x, y in ((one, two), (two, one))]
+    lengths = [length(x) for x in leaves[14]]
+    assert len(lengths) == 2**7
+    assert min(lengths) <= length(order) < 1.1 * min(lengths) < 0.8 * np.mean(lengths)
+    assert draw.cluster_order(vectors(GIVEN[:2], LabelSpace.from_names("ab"))) == [0, 1]

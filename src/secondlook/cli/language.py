@@ -1,10 +1,10 @@
-"""Label texts as vectors: embed them, list near pairs, draw them, and measure a model's mistakes in words."""
+"""Label texts as vectors: embed them, list near labels, draw and compare them, measure mistakes in words."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from secondlook.cli._say import AsJson, Seed, finish
 from secondlook.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from secondlook.labels import LabelSpace
     from secondlook.language.vectors import LabelVectors
 
@@ -23,12 +25,16 @@ Vectors = Annotated[Path, typer.Argument(help="Label vectors, from `secondlook l
 
 @app.command()
 def embed(
-    labels: Annotated[Path, typer.Argument(help="A videos table, or a label set as JSON or CSV.")],
+    labels: Annotated[
+        Path, typer.Argument(help="A videos table, a label set as JSON or CSV, or a folder of Something-Something.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Table to write.")],
     method: Annotated[str, typer.Option(help="tfidf, glove, sentence, or array (made elsewhere).")] = "tfidf",
     analyzer: Annotated[str, typer.Option(help="tfidf: of words, or pieces of words: word, char.")] = "char",
     file: Annotated[Path | None, typer.Option(help="glove: text file of word vectors; array: .npy or .npz.")] = None,
-    model: Annotated[str, typer.Option(help="sentence: folder, or name on the Hugging Face hub.")] = "",
+    model: Annotated[
+        str, typer.Option(help="sentence: folder, name on the Hugging Face hub, or minilm [minilm where installed].")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Turn each label into a vector.
@@ -36,10 +42,12 @@ def embed(
     Example: `secondlook language embed videos.parquet -o vectors.parquet --method glove --file glove.6B.300d.txt`
     """
     from secondlook import tables
+    from secondlook.datasets import something_something
     from secondlook.language.vectors import write_vectors
 
     found = _embedded(_label_space(labels), method, analyzer, file, model)
-    inputs = [path for path in (labels, file) if path is not None]
+    read = something_something.label_files(labels) if labels.is_dir() else (labels,)
+    inputs = [path for path in (*read, file) if path is not None]
     settings = {"method": method, "analyzer": analyzer, "model": model}
     write_vectors(found, output, tables.provenance("language embed", settings, inputs))
     words = sorted({word for label in found.unknown.values() for word in label})
@@ -84,11 +92,75 @@ def pairs(
 
 
 @app.command()
+def nearest(
+    vectors: Vectors,
+    label: Annotated[str, typer.Argument(help="A label; case, brackets and commas do not matter.")],
+    k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List the labels nearest to one.
+
+    Example: `secondlook language nearest vectors.parquet "Moving something up" -k 5`
+    """
+    from secondlook.language import neighbours
+    from secondlook.language.vectors import read_vectors
+
+    found = read_vectors(vectors)
+    near = neighbours.nearest(found, label, k)
+    labels = found.labels.labels
+    rows = [{"label": labels[p.other].name, "group": labels[p.other].group, "cosine": p.cosine} for p in near]
+    lines = [f"{row['cosine']:6.3f}  {row['label']}{'  · ' if row['group'] else ''}{row['group']}" for row in rows]
+    asked = found.labels.names[near[0].one] if near else label
+    finish({"label": asked, "nearest": rows}, "\n".join([f"Nearest to {asked}, by {found.method}:", *lines]), as_json)
+
+
+@app.command()
+def compare(
+    first: Vectors,
+    second: Annotated[Path, typer.Argument(help="Other vectors of the same labels.")],
+    label: Annotated[
+        list[str], typer.Option(help="Twice: a pair of labels; its ranks in both [the pairs that differ most].")
+    ] = [],  # noqa: B006 (typer wants a list)
+    k: Annotated[int, typer.Option("-k", help="Neighbours that count as near.")] = 5,
+    top: Annotated[int, typer.Option(help="How many pairs.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two embeddings: the rank of a label among another's neighbours, in each.
+
+    Example: `secondlook language compare tfidf.parquet minilm.parquet`
+    """
+    from secondlook.language import neighbours
+    from secondlook.language.vectors import read_vectors
+
+    if len(label) not in (0, 2):
+        raise BadValue(len(label), "labels make no pair", "Give --label twice, or not at all.")
+    one, two = read_vectors(first), read_vectors(second)
+    found = neighbours.compare(one, two, k)
+    chosen = list(found.disagreements[:top])
+    if label:
+        i, j = (neighbours.find(one.labels, text) for text in label)
+        if i == j:
+            raise BadValue(label[0], "a label is no neighbour of itself", "Give two labels.")
+        ranks = [neighbours.rank_matrix(v) for v in (one, two.of_labels(one.labels))]
+        both = ((i, j), (j, i))
+        chosen = [neighbours.Disagreement(a, b, int(ranks[0][a, b]), int(ranks[1][a, b])) for a, b in both]
+    names = one.labels.names
+    rows = [{"label": names[d.label], "other": names[d.other], "ranks": [d.first_rank, d.second_rank]} for d in chosen]
+    lines = [
+        f"{one.method} and {two.method}: rank correlation of all cosines {found.spearman:.3f}; of the {found.k} "
+        f"nearest labels {found.shared:.0%} are shared (by chance {found.by_chance:.0%})."
+    ]
+    lines += [f"ranks {r['ranks'][0]:4d} and {r['ranks'][1]:4d}  {r['label']}  |  {r['other']}" for r in rows]
+    facts = {"spearman": found.spearman, "k": found.k, "shared": found.shared, "by_chance": found.by_chance}
+    finish({**facts, "pairs": rows}, "\n".join(lines), as_json)
+
+
+@app.command()
 def draw(
     vectors: Vectors,
     output: Annotated[Path, typer.Option("-o", "--output", help="Picture to write: .png, .svg or .pdf.")],
     kind: Annotated[str, typer.Option(help="scatter (t-SNE), or cosines (colour map).")] = "scatter",
-    by_group: Annotated[bool, typer.Option("--by-group", help="cosines: coarse groups side by side.")] = False,
+    order: Annotated[str, typer.Option(help="cosines: labels by index, group or cluster.")] = "index",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -105,47 +177,78 @@ def draw(
     if kind == "scatter":
         draw_scatter(found, output, seed=seed)
     else:
-        draw_cosines(found, output, by_group=by_group)
+        draw_cosines(found, output, order=order)
     finish({"path": output}, f"Picture: {output}", as_json)
 
 
 @app.command()
 def errors(
-    predictions: Annotated[list[Path], typer.Argument(help="Predictions tables, one a model.")],
     vectors: Annotated[Path, typer.Option("--vectors", help="Label vectors, from `secondlook language embed`.")],
+    predictions: Annotated[list[Path] | None, typer.Argument(help="Predictions tables, one a model.")] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(help="A confusion matrix as .npy, given labels in rows: measured as a model.")
+    ] = None,
     top: Annotated[int, typer.Option(help="Answers shown for a video.")] = 4,
     video: Annotated[
         list[str], typer.Option(help="Videos to show; again for more [three near misses of the first model].")
     ] = [],  # noqa: B006 (typer wants a list)
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure how near mistakes are to the given label, and show models' best answers side by side.
 
+    Beside the mean cosine: the rank correlation, over pairs of labels, of their cosine and how often one is taken for
+    the other; and what labels shuffled at random reach.
+
     Example: `secondlook language errors a.parquet b.parquet --vectors vectors.parquet`
     """
     from secondlook import tables
+    from secondlook.language.confusions import confusion_likeness, confusion_of, read_confusion
     from secondlook.language.similarity import error_distance, near_misses, top_table
     from secondlook.language.vectors import read_vectors
 
+    predictions = predictions or []
+    if not predictions and confusion is None:
+        raise BadValue("", "nothing to measure", "Give predictions tables, or --confusion FILE.npy.")
     read = {path.stem: tables.read(tables.PREDICTIONS, path) for path in predictions}
     if len(read) < len(predictions):
         raise BadValue(", ".join(map(str, predictions)), "two predictions tables have one name", "Rename one.")
     found = read_vectors(vectors)
     distance = {name: error_distance(table, found) for name, table in read.items()}
-    chosen = video or near_misses(next(iter(read.values())))[:3]
+    chosen = video or (near_misses(next(iter(read.values())))[:3] if read else [])
     shown = top_table(read, chosen, top)
+    confused: dict[str, NDArray[Any]] = {name: confusion_of(table, found) for name, table in read.items()}
+    if confusion is not None:
+        confused[confusion.stem] = read_confusion(confusion)
+    alike = {n: confusion_likeness(found, c, seed=seed) for n, c in confused.items() if (c.sum(1) > 0).sum() > 2}
     lines = [
         f"{name}: {d.errors} mistakes in {d.videos} videos, mean cosine to the given label {d.mean_cosine:.3f} "
         f"(any other label: {d.chance_cosine:.3f})"
         for name, d in distance.items()
     ]
+    lines += [
+        f"{name}: cosine and confusion of {a.pairs} pairs of labels, rank correlation {a.spearman:.3f} "
+        f"({a.spearman_of_confused:.3f} over the {a.confused_pairs} that are confused; shuffled labels: below "
+        f"{a.shuffled:.3f} in 95 of 100, p {a.p:.3f}); most frequent mistake among the 5 nearest labels: "
+        f"{a.first_mistake_near:.0%} of labels (by chance {a.near_by_chance:.0%})"
+        for name, a in alike.items()
+    ]
     lines += [f"{row['video_id']}  {row['given']}  {row['model']}: {' | '.join(row['answers'])}" for row in shown]
-    finish({"distance": {n: asdict(d) for n, d in distance.items()}, "answers": shown}, "\n".join(lines), as_json)
+    result = {
+        "distance": {n: asdict(d) for n, d in distance.items()},
+        "confusion": {n: asdict(a) for n, a in alike.items()},
+        "answers": shown,
+    }
+    finish(result, "\n".join(lines), as_json)
 
 
 def _label_space(path: Path) -> LabelSpace:
     from secondlook import labels, tables
 
+    if path.is_dir():
+        from secondlook.datasets import something_something
+
+        return something_something.labels_of(path)
     return tables.label_space(tables.read(tables.VIDEOS, path)) if path.suffix == ".parquet" else labels.load(path)
 
 
@@ -160,6 +263,6 @@ def _embedded(space: LabelSpace, method: str, analyzer: str, file: Path | None, 
     if method == "tfidf":
         return tfidf.embed(space, analyzer=analyzer)
     if method == "sentence":
-        return sentence.embed(space, model or sentence.DEFAULT)
+        return sentence.embed(space, model)
     assert file is not None
     return glove.embed(space, file) if method == "glove" else read_array(file, space)

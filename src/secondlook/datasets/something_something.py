@@ -48,20 +48,40 @@ def read(root: Path, split: str = "") -> Listing:
     root = dataset_root(root)
     if split:
         raise BadValue(split, "something_something has one official split", "Leave --split out.")
-    folder = first_folder(root, _FOLDERS, "*labels.json")
-    suffix = ".json" if folder else "-processed.txt"
-    folder = folder or first_folder(root, _FOLDERS, "*train-processed.txt")
-    if folder is None:
-        raise MissingFile(root / "labels.json", "Unpack the publisher's labels (labels.json, train.json, ...) there.")
+    named, groups = label_files(root)
+    folder, suffix = named.parent, ".json" if named.suffix == ".json" else "-processed.txt"
     parts = {part: path for part in _SPLIT_OF if (path := _one(folder, f"*{part}{suffix}")) is not None}
     if not parts:
         raise MissingFile(folder / f"train{suffix}", "The labels are there but no list of videos is.")
-    groups = _one(folder, "fine_to_coarse.csv") or _one(root, "fine_to_coarse.csv")
-    named = _one(folder, "*labels.json") if suffix == ".json" else folder / "fine_grained_classes.csv"
-    assert named is not None
     labels = label_space(named, groups)
     listing = (named, *([groups] if groups else []), *parts.values())
     return Listing(labels, _rows(root, parts, labels), root, listing)
+
+
+def labels_of(root: Path) -> LabelSpace:
+    """The labels of a folder as its publisher ships it, with coarse groups where their map is there.
+
+    Raises:
+        MissingFile: if there is no list of labels.
+        BadValue: as `label_space`.
+        UnknownName: as `label_space`.
+    """
+    return label_space(*label_files(root))
+
+
+def label_files(root: Path) -> tuple[Path, Path | None]:
+    """The list of labels, and the map of groups if there is one.
+
+    Raises:
+        MissingFile: if there is no list of labels.
+    """
+    root = dataset_root(root)
+    for pattern in ("*labels.json", "fine_grained_classes.csv"):
+        folder = first_folder(root, _FOLDERS, pattern)
+        named = _one(folder, pattern) if folder is not None else None
+        if folder is not None and named is not None:
+            return named, _one(folder, "fine_to_coarse.csv") or _one(root, "fine_to_coarse.csv")
+    raise MissingFile(root / "labels.json", "Unpack the publisher's labels (labels.json, train.json, ...) there.")
 
 
 def label_space(path: Path, groups: Path | None = None) -> LabelSpace:

@@ -1,4 +1,4 @@
-"""GloVe-mean: the mean of the vectors of a label's words, from a text file of word vectors.
+"""GloVe-mean: the mean of the vectors of a label's words at length 1, from a text file of word vectors.
 
 `label-reassessment`, section 1.1, method E1: every word counts alike, which makes "in front of" weigh little.
 """
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from secondlook.errors import BadValue, MissingFile
 from secondlook.labels import LabelSpace
-from secondlook.language.vectors import LabelVectors
+from secondlook.language.vectors import LabelVectors, unit
 
 
 def embed(labels: LabelSpace, file: str | Path) -> LabelVectors:
-    """`l = mean over the words of the label (vector of the word)`; words without a vector are left out and listed.
+    """`l = normalise(mean over its words (vector of the word))`; words without a vector are left out and listed.
 
     Args:
         labels: the label space.
@@ -41,7 +41,7 @@ def embed(labels: LabelSpace, file: str | Path) -> LabelVectors:
             vectors_KD[k] = np.mean(here, axis=0)
         if len(here) < len(found):
             unknown[name] = tuple(dict.fromkeys(word for word in found if word not in known))
-    return LabelVectors(labels, vectors_KD, f"mean of word vectors ({Path(file).name})", unknown)
+    return LabelVectors(labels, unit(vectors_KD), f"mean of word vectors ({Path(file).name})", unknown)
 
 
 def words(text: str) -> list[str]:
@@ -51,7 +51,7 @@ def words(text: str) -> list[str]:
 
 
 def read_words(file: str | Path, wanted: set[str]) -> dict[str, NDArray[np.float32]]:
-    """The vectors of some words of a file, which is read line by line.
+    """The vectors of some words of a file, which is read line by line and only until all are found.
 
     Raises:
         MissingFile: if there is no such file.
@@ -61,11 +61,13 @@ def read_words(file: str | Path, wanted: set[str]) -> dict[str, NDArray[np.float
     if not file.is_file():
         raise MissingFile(file, "Give a text file of word vectors, such as glove.6B.300d.txt.")
     found: dict[str, NDArray[np.float32]] = {}
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            word, _, rest = line.rstrip("\n").partition(" ")
-            if word not in wanted or word in found:
+    missing = {word.encode() for word in wanted}
+    with file.open("rb") as lines:
+        for number, raw in enumerate(lines, 1):
+            if raw[: raw.find(b" ")] not in missing:
                 continue
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            word, _, rest = line.partition(" ")
             if number == 1 and len(rest.split()) == 1:  # a word2vec file says its size first
                 continue
             try:
@@ -74,4 +76,7 @@ def read_words(file: str | Path, wanted: set[str]) -> dict[str, NDArray[np.float
                 raise BadValue(line[:40], f"line {number} of {file.name} must be a word and its numbers") from None
             if len(found[word]) != len(next(iter(found.values()))) or not len(found[word]):
                 raise BadValue(line[:40], f"line {number} of {file.name} has another number of values than the first")
+            missing.remove(word.encode())
+            if not missing:
+                break
     return found

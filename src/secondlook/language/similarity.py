@@ -101,7 +101,7 @@ def error_distance(predictions: pa.Table, vectors: LabelVectors) -> ErrorDistanc
         vectors: of its labels.
     """
     cosine_KK = cosine_matrix(vectors.of_labels(tables.label_space(predictions)).vectors_KD)
-    rows, logits_NK = _videos(predictions)
+    rows, logits_NK = video_logits(predictions)
     given_N = rows["label"].to_numpy()
     best_N = logits_NK.argmax(1)
     wrong_N = best_N != given_N
@@ -123,7 +123,7 @@ def top_table(models: Mapping[str, pa.Table], videos: Sequence[str], k: int = 4)
         BadValue: if a video was not predicted by one of them.
     """
     found = []
-    read = {model: (*_videos(table), tables.label_space(table)) for model, table in models.items()}
+    read = {model: (*video_logits(table), tables.label_space(table)) for model, table in models.items()}
     for video in videos:
         for model, (rows, logits_NK, labels) in read.items():
             at = pc.index(rows["video_id"], video).as_py()
@@ -145,14 +145,14 @@ def top_table(models: Mapping[str, pa.Table], videos: Sequence[str], k: int = 4)
 
 def near_misses(predictions: pa.Table, k: int = 5) -> list[str]:
     """Videos whose given label is among the k best answers and is not the first (`label-reassessment`, 1.13)."""
-    rows, logits_NK = _videos(predictions)
+    rows, logits_NK = video_logits(predictions)
     given_N1 = rows["label"].to_numpy()[:, None]
     rank_N = (logits_NK > np.take_along_axis(logits_NK, given_N1, 1)).sum(1)
     chosen = rows["video_id"].to_pylist()
     return [name for name, rank in zip(chosen, rank_N.tolist(), strict=True) if 0 < rank < k]
 
 
-def _videos(predictions: pa.Table) -> tuple[pa.Table, NDArray[np.float32]]:
+def video_logits(predictions: pa.Table) -> tuple[pa.Table, NDArray[np.float32]]:
     """The video rows that have a given label and logits."""
     keep = pc.and_(pc.equal(predictions["view"], -1), pc.not_equal(predictions["label"], tables.UNLABELLED))
     rows = predictions.filter(keep)

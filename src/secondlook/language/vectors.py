@@ -102,7 +102,7 @@ def read_vectors(path: str | Path) -> LabelVectors:
 
 
 def read_array(path: str | Path, labels: LabelSpace) -> LabelVectors:
-    """Vectors made elsewhere, in index order: `.npy`, or `.npz` with one array.
+    """Vectors made elsewhere, in index order, scaled to length 1: `.npy`, or `.npz` with one array.
 
     Raises:
         MissingFile: if there is no such file.
@@ -117,4 +117,6 @@ def read_array(path: str | Path, labels: LabelSpace) -> LabelVectors:
         vectors_KD = np.asarray(array, np.float32)
     except (ValueError, OSError, EOFError, IndexError) as error:
         raise BadValue(str(path), f"is no array of numbers ({error})", "Write it with numpy.save.") from None
+    if vectors_KD.ndim == 2 and np.isfinite(vectors_KD).all():
+        vectors_KD = unit(vectors_KD)
     return LabelVectors(labels, vectors_KD, f"vectors of {path.name}")
