@@ -1,7 +1,8 @@
 """Audit and evaluate 220,000 videos x 174 classes (the size of Something-Something v2) made by code, two models.
 
 Prints seconds and peak memory of each verb in a process of its own, the time of the bootstrap alone (videos, groups),
-and the ratio of ours to a plain row-by-row Python version on a subset. `--rows 20000` for a quick look.
+and the ratio of ours to a plain row-by-row Python version on a subset. `--rows 20000` for a quick look. Each signal of
+`audit` on its own inputs, with how well it finds planted errors: `audit_signals.py`.
 
     python benchmarks/audit_evaluate.py
 """

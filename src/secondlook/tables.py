@@ -125,7 +125,7 @@ CANDIDATES = Schema(
         Column("options", "list<int32>", "label indices in the order in which they are shown: shuffled by the seed"),
         Column("suspicion", "float32", "in [0, 1]; high means look here"),
         Column("reason", "string", "why this video is here, in words; never shown to annotators"),
-        Column("category", "string", "top1 (wrong at top-1 only) or topk (missed among the k best by every model)"),
+        Column("category", "string", "top1 (wrong), topk (missed at k by all), right (not wrong) or control (random)"),
     ),
 )
 LABELS = Schema(

@@ -35,6 +35,8 @@ def slow_find(logits, given_N, top_k, select):
             "union": any(wrong),
             "intersection": all(wrong),
             "both-topk": missed,
+            "intersection-topk": missed,
+            "union-topk": any(y not in top for top in tops),
             "either-top1-only": any(wrong) and not missed,
         }
         if keep[select]:

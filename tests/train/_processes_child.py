@@ -19,11 +19,15 @@ def no_norm(*_: object) -> tuple[nn.Module, tuple[str, ...]]:
     return nn.Sequential(nn.AdaptiveAvgPool3d((4, 2, 2)), nn.Flatten(), nn.Linear(32, 2)), ()
 
 
-if __name__ == "__main__":
-    table, run, devices, cache = sys.argv[1:]
-    loop.start_model = no_norm  # type: ignore[assignment]
+def train(table: str | Path, run: str | Path, devices: int, cache: str | Path) -> None:
+    """Two epochs with four clips a step, whatever the number of devices; `loop.start_model` is `no_norm`."""
     settings = toy_settings(
-        devices=int(devices), batch_size=4 // int(devices), optimizer="sgd", learning_rate=0.1, epochs=2,
+        devices=devices, batch_size=4 // devices, optimizer="sgd", learning_rate=0.1, epochs=2,
         cache=Path(cache), checkpoint_steps=1,
     )  # fmt: skip
     loop.train(tables.read(tables.VIDEOS, table), run, settings)
+
+
+if __name__ == "__main__":
+    loop.start_model = no_norm  # type: ignore[assignment]
+    train(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -26,7 +26,7 @@ from tests.train.toy import LABELS, row, toy_settings, with_rows, write_table
 def test_the_run_folder_holds_what_the_docs_say(toy_run: Path) -> None:
     assert {path.name for path in toy_run.iterdir()} == {
         "settings.json", "card.json", "labels.json", "split.json", "curves.csv", "tensorboard", "checkpoints",
-        "best.safetensors", "last.safetensors",
+        "best.safetensors", "last.safetensors", "dynamics.parquet",
     }  # fmt: skip
     assert {path.name for path in (toy_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     settings = json.loads((toy_run / "settings.json").read_text())

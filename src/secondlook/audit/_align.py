@@ -58,6 +58,8 @@ class Aligned:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     """What a reader of the numbers should know, in sentences."""
+    sources: tuple[tuple[pa.Table, npt.NDArray[np.intp]], ...] = ()
+    """For each ranking its predictions table and the row of each of the N videos in it, where signals read logits."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,7 +138,7 @@ def align(
     true_labels = None if facts["true"] is None else facts["true"].filter(pa.array(keep_N))
     return Aligned(
         labels, rankings, ids_N[keep_N], given_N, text["split"], text["path"], text["group"], true_labels, top_k,
-        tuple(left_out), tuple(notes),
+        tuple(left_out), tuple(notes), tuple((table, at[name][keep_N]) for name, table in rows.items()),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from secondlook.audit._align import Aligned
 from secondlook.audit._mistakes import Videos
+from secondlook.audit._rank import Ranking
 from secondlook.errors import BadValue
 
 
@@ -86,13 +87,31 @@ def confusions(
         raise BadValue(given, "is one class with the other", "Name two classes.")
     if not 0 <= min_confidence <= 1:
         raise BadValue(min_confidence, "a confidence is in [0, 1]")
+    pairs = ((a, b), (b, a)) if both_ways else ((a, b),)
     found = []
     for ranking in (aligned.ranking(model),) if model else aligned.rankings:
-        for from_class, to_class in ((a, b), (b, a)) if both_ways else ((a, b),):
+        for from_class, to_class in pairs:
             here_N = (aligned.given_N == from_class) & (ranking.predicted_N == to_class)
-            for i in np.flatnonzero(here_N & (ranking.confidence_N >= min_confidence)):
-                confidence = float(ranking.confidence_N[i])
-                found.append(Confusion(str(aligned.video_id_N[i]), ranking.name, from_class, to_class, confidence))
+            found += _of(aligned, ranking, here_N & (ranking.confidence_N >= min_confidence))
     if sort == "confidence":
         return sorted(found, key=lambda c: (-c.confidence, c.video_id, c.model))
     return sorted(found, key=lambda c: (c.video_id, c.model))
+
+
+def all_confusions(aligned: Aligned, *, min_confidence: float = 0.0) -> list[Confusion]:
+    """Every video that a model took for another class: by given label, by predicted class, most confident first."""
+    found = []
+    for ranking in aligned.rankings:
+        wrong_N = ranking.predicted_N != aligned.given_N
+        found += _of(aligned, ranking, wrong_N & (ranking.confidence_N >= min_confidence))
+    return sorted(found, key=lambda c: (c.given, c.predicted, -c.confidence, c.video_id, c.model))
+
+
+def _of(aligned: Aligned, ranking: Ranking, here_N: Videos) -> list[Confusion]:
+    return [
+        Confusion(str(video), ranking.name, given, predicted, confidence)
+        for video, given, predicted, confidence in zip(
+            aligned.video_id_N[here_N], aligned.given_N[here_N].tolist(), ranking.predicted_N[here_N].tolist(),
+            ranking.confidence_N[here_N].tolist(), strict=True,
+        )
+    ]  # fmt: skip

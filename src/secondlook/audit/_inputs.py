@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,36 @@ def name_models(predictions: Sequence[pa.Table], paths: Sequence[str | Path]) ->
         if len(set(names)) == len(names):
             return names
     return [str(f) for _, f in parts]
+
+
+def join_folds(predictions: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
+    """Joins tables that are folds: of one model (by their metadata) and with no video in common, all of them.
+
+    Returns:
+        The tables, a joined one under the name of the model; and a note on each that was joined.
+
+    Raises:
+        BadValue: if folds have different label spaces.
+    """
+    by_model: dict[str, list[str]] = {}
+    for name, table in predictions.items():
+        by_model.setdefault(str(tables.made(table).get("model") or f"\0{name}"), []).append(name)
+    joined: dict[str, pa.Table] = {}
+    notes = []
+    for model, names in by_model.items():
+        rows = [video_rows(name, predictions[name]) for name in names]
+        count = sum(len(table) for table in rows)
+        if len(names) == 1 or len(pc.unique(pa.chunked_array([c for t in rows for c in t["video_id"].chunks]))) < count:
+            joined |= {name: predictions[name] for name in names}
+            continue
+        for name, table in zip(names[1:], rows[1:], strict=True):
+            compare_label_spaces(names[0], tables.label_space(rows[0]), name, tables.label_space(table))
+        metadata = rows[0].schema.metadata
+        joined[model] = pa.concat_tables([t.replace_schema_metadata(None) for t in rows]).replace_schema_metadata(
+            metadata
+        )
+        notes.append(f"{', '.join(names)} are {len(names)} folds of {model}: no video is in two of them; joined.")
+    return joined, tuple(notes)
 
 
 def video_rows(name: str, table: pa.Table) -> pa.Table:

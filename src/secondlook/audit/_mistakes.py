@@ -79,11 +79,14 @@ SELECT: Mapping[str, Callable[[Mistakes], Videos]] = MappingProxyType(
     {
         "union": lambda m: m.union,
         "intersection": lambda m: m.intersection,
+        "union-topk": lambda m: np.asarray(m.missed_MN.any(axis=0)),
+        "intersection-topk": lambda m: m.topk_category,
         "either-top1-only": lambda m: m.top1_category,
         "both-topk": lambda m: m.topk_category,
     }
 )
-"""Which misclassified samples become candidates, by name."""
+"""Which misclassified samples become candidates, by name: wrong at top-1, or (`-topk`) missed among the k best, for one
+model at least or for every one. `both-topk` is the older name of `intersection-topk`."""
 
 
 def mistakes(aligned: Aligned) -> Mistakes:

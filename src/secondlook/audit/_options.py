@@ -8,10 +8,13 @@ shuffle, so the order cannot leak them; and adding a model adds options without 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+_PIECE = 4096
+"""Rows whose hashes of all classes are held at a time."""
 
 
 def choose(
@@ -40,6 +43,28 @@ def choose(
     count_N = (~repeat_NJ).sum(axis=1)
     offsets = np.concatenate([[0], np.cumsum(count_N)]).astype(np.int32)
     return offsets, shuffled_NJ[np.arange(class_NJ.shape[1]) < count_N[:, None]]
+
+
+def video_hash(seed: int, purpose: str, video: str) -> int:
+    """A number of 64 bits for a video: the same wherever and beside whichever other videos it stands."""
+    return _hash(f"{seed}\0{purpose}\0{video}")
+
+
+def lowest_classes(
+    video_N: npt.NDArray[np.uint64], but: Sequence[Sequence[int]], classes: int, count: int
+) -> list[list[int]]:
+    """The `count` classes of each row with the lowest hash of (video, class), ascending, those of `but` left out."""
+    found: list[list[int]] = []
+    class_K = _mix(np.arange(classes, dtype=np.uint64))
+    for start in range(0, len(video_N), _PIECE):
+        key_NK = _mix(video_N[start : start + _PIECE, None] ^ class_K) >> np.uint64(1)
+        out = but[start : start + _PIECE]
+        row_J = np.repeat(np.arange(len(out)), [len(x) for x in out])
+        key_NK[row_J, np.concatenate([np.asarray(x, dtype=np.int64) for x in out])] = np.iinfo(np.uint64).max
+        first_NJ = np.argsort(key_NK, axis=1, kind="stable")[:, :count].tolist()
+        left_N = [classes - len(set(x)) for x in out]
+        found += [sorted(row[:left]) for row, left in zip(first_NJ, left_N, strict=True)]
+    return found
 
 
 def _hash(text: str) -> int:

@@ -39,7 +39,7 @@ def finish(result: Mapping[str, Any], words: str, as_json: bool, failed_rows: in
     if as_json:
         sys.stdout.write(json.dumps({**result, "failed_rows": failed_rows}, default=_jsonable) + "\n")
     else:
-        Console(highlight=False, soft_wrap=True).print(words, markup=False)
+        Console(highlight=False, soft_wrap=True).print(words, markup=False, emoji=False)
     if failed_rows:
         raise typer.Exit(1)
 

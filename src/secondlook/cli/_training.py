@@ -66,6 +66,14 @@ CheckpointSteps = Annotated[
     int,
     typer.Option(help="Updates between checkpoints within an epoch; 0: at its end.", rich_help_panel=MACHINE),
 ]
+RecordDynamics = Annotated[
+    bool,
+    typer.Option(
+        "--record-dynamics/--no-record-dynamics",
+        help="Keep each training video's probability and margin of every epoch, for audit.",
+        rich_help_panel=MACHINE,
+    ),
+]
 Workers = Annotated[int, typer.Option(help="Processes that read videos.", rich_help_panel=MACHINE)]
 Cache = Annotated[
     Path | None,

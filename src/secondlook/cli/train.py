@@ -49,6 +49,7 @@ from secondlook.cli._training import (
     Perturb,
     PerturbMethods,
     Precision,
+    RecordDynamics,
     Rest,
     Restart,
     Root,
@@ -157,6 +158,7 @@ def run(
     devices: Devices = 1,
     nodes: Nodes = 1,
     checkpoint_steps: CheckpointSteps = 0,
+    record_dynamics: RecordDynamics = True,
     workers: Workers = 2,
     cache: Cache = None,
     no_cache: NoCache = False,
@@ -191,6 +193,7 @@ def run(
         schedule=schedule, milestones=numbers(milestones), rate_decay=rate_decay, patience=patience, monitor=monitor,
         warmup_epochs=warmup, warmup_steps=warmup_steps, label_smoothing=label_smoothing, precision=precision,
         multigrid=multigrid, nodes=nodes, checkpoint_steps=checkpoint_steps,
+        record_dynamics=record_dynamics,
         devices=devices, workers=workers, timeout_s=timeout, root=root, seed=seed,
         teacher=teacher, teacher_videos=teacher_videos, distillation=distillation,
         distillation_weight=distillation_weight, distillation_reduction=distillation_reduction,
@@ -217,7 +220,8 @@ def run(
             console.print(f"The run in {output} can be used as it is; the same command goes on with it.", markup=False)
             raise
     if not of_further_device():
-        finish(asdict(done), _words(done, model), as_json, done.unreadable)
+        compare = "\ncompare: secondlook study run label-targets (one-hot, k-hot and soft targets)" if labels else ""
+        finish(asdict(done), _words(done, model) + compare, as_json, done.unreadable)
 
 
 def _of_recipe(ctx: typer.Context, name: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ RUN/split.json       which rows it saw     curves.csv, tensorboard  loss and top
 RUN/best.safetensors, last.safetensors     weights alone, for `predict`
 RUN/checkpoints/best.ckpt, last.ckpt       with the state of the optimiser, for going on
 RUN/unreadable.csv   videos that could not be used; not there if all could
+RUN/dynamics.parquet what the network said of each training video in each epoch (`dynamics`)
 ```
 """
 
@@ -37,7 +38,7 @@ from secondlook.train.settings import FREE, Monitor, TrainSettings
 
 _OURS = (
     "settings.json", "card.json", "labels.json", "split.json", "curves.csv", "unreadable.csv", "best.safetensors",
-    "last.safetensors", "checkpoints", "tensorboard",
+    "last.safetensors", "checkpoints", "tensorboard", "dynamics.parquet",
 )  # fmt: skip
 """What `restart` removes, and nothing else."""
 

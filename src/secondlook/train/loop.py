@@ -16,6 +16,7 @@ from secondlook.errors import BadValue
 from secondlook.train.checkpoint import Checkpoints, RunFolder
 from secondlook.train.compose import helpers_of, objective_of
 from secondlook.train.data import ClipData, choose_rows
+from secondlook.train.dynamics import RecordDynamics
 from secondlook.train.fit import fit
 from secondlook.train.freeze import trainable
 from secondlook.train.module import Recogniser
@@ -109,7 +110,9 @@ def train(
         objective,
     )
     module.batch_rates = [grid.rate for grid in data.multigrid]
-    watch = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
+    watch: list[Callback] = [Watch(on_progress, batches, settings.epochs, curves)] if on_progress else []
+    if settings.record_dynamics:
+        watch.append(RecordDynamics(folder.path / "dynamics.parquet", rows.train))
     if settings.freeze:
         training, total = trainable(model)
         notes = (*notes, f"{training:,} of {total:,} parameters are trained; frozen: {', '.join(settings.freeze)}")

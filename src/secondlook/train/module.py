@@ -78,6 +78,8 @@ class Recogniser(LightningModule):
         """Trained with the network and kept in checkpoints, but not a part of it (an adapter to a teacher)."""
         self.learning_rate = 0.0
         """Of the last step."""
+        self.train_logits_BK: Tensor | None = None
+        """Of the last step, detached: what callbacks may read of it."""
         self.batch_rates: Sequence[float] = ()
         """Factor on the learning rate in each batch of an epoch (multigrid); empty for none."""
         self.batches_done = 0
@@ -115,6 +117,7 @@ class Recogniser(LightningModule):
         if not len(batch.index_B):
             return torch.stack([p.sum() for p in self.parameters()]).sum() * 0.0
         losses = self.objective.training(self, batch)
+        self.train_logits_BK = losses.logits_BK
         self.train_loss.update(losses.loss_B.detach())
         self.train_top1.update(losses.correct_B)
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)

@@ -27,6 +27,7 @@ FREE = (
     "workers",
     "cache",
     "timeout_s",
+    "record_dynamics",
     "root",
     "teacher",
     "teacher_videos",
@@ -118,6 +119,8 @@ class TrainSettings:
     from step to step, or `both`."""
     checkpoint_steps: int = 0
     """Optimiser steps from one checkpoint within an epoch to the next; 0: at the end of epochs, and on ctrl-C."""
+    record_dynamics: bool = True
+    """Write what the network said of each training video in each epoch (`dynamics.parquet`)."""
     precision: Precision = "32"
     devices: int = 1
     nodes: int = 1
