@@ -15,6 +15,7 @@ from secondlook.annotate.answers import count
 from secondlook.annotate.intake import Answer, Verdict
 from secondlook.annotate.store import Store, making
 from secondlook.annotate.tasks import Task
+from secondlook.annotate.workplace import Workplace
 from secondlook.errors import BadValue, MissingFile
 from secondlook.labels import LabelSpace
 
@@ -144,12 +145,10 @@ def test_what_was_given_cannot_be_changed(store: Store, table: str, change: str)
     ids = store.submit([Answer(1, "ann", {0: "yes"})])
     store.judge([Verdict(ids[0], True, "rita")])
     store.note(1, "ann", "dark")
-    store.close()
+    store.workplace.record("looked", 1.0)
     statement = change.format(table, schema.metadata.tables[table].columns.keys()[-1])
-    database = sqlite3.connect(store.folder / "store.sqlite")
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        database.execute(statement)
-    database.close()
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), store.writing() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def test_the_last_verdict_counts(store: Store) -> None:
@@ -242,8 +241,8 @@ def test_the_key_stays_beside_the_database(store: Store) -> None:
     assert key.stat().st_mode & 0o077 == 0
     store.submit([Answer(1, "ann", {0: "yes"})])
     key.unlink()
-    with pytest.raises(MissingFile, match=r"pseudonym\.key"):
-        store.submit([Answer(1, "bob", {0: "yes"})])
+    with Workplace.open(store.folder) as again, pytest.raises(MissingFile, match=r"pseudonym\.key"):
+        again.campaign().submit([Answer(1, "bob", {0: "yes"})])
     assert len(rows(store)) == 1, "what is there can still be read"
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from secondlook.annotate import schema
-from secondlook.annotate.intake import Answer
+from secondlook.annotate import database
 from secondlook.annotate.store import Store
 from secondlook.annotate.tasks import Task
 from secondlook.errors import BadValue, MissingFile
 from secondlook.labels import LabelSpace
+
+
+@pytest.fixture
+def store(tmp_path: Path, labels: LabelSpace) -> Iterator[Store]:
+    """Three tasks in a file."""
+    tasks = [Task(f"v{i}", f"class/v{i}.mp4", i, (2, 0, 1)) for i in range(3)]
+    with Store.create(tmp_path / "answers", tasks, labels, votes=2) as opened:
+        yield opened
 
 
 def test_no_store(tmp_path: Path) -> None:
@@ -63,79 +68,15 @@ def test_a_newer_store(store: Store) -> None:
     database.execute("INSERT INTO schema_version VALUES (99)")
     database.commit()
     database.close()
-    with pytest.raises(BadValue, match=r"version 99, newer than 1\. Upgrade secondlook"):
+    with pytest.raises(BadValue, match=r"version 99, newer than 2\. Upgrade secondlook"):
         Store.open(store.folder)
-
-
-def test_an_older_store_is_brought_up_to_date(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.submit([Answer(1, "ann", {0: "yes"})])
-    store.close()
-    monkeypatch.setattr(schema, "VERSION", 3)
-    steps = {1: ("ALTER TABLE tasks ADD COLUMN priority REAL",), 2: ("UPDATE tasks SET priority = 1",)}
-    monkeypatch.setattr(schema, "MIGRATIONS", steps)
-    with Store.open(store.folder) as opened:
-        assert opened.answers().num_rows == 3
-    database = sqlite3.connect(store.folder / "store.sqlite")
-    assert database.execute("SELECT DISTINCT priority FROM tasks").fetchall() == [(1.0,)]
-    assert database.execute("SELECT version FROM schema_version ORDER BY version").fetchall() == [(1,), (2,), (3,)]
-    database.close()
-
-
-def test_a_migration_that_fails_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.close()
-    before = (store.folder / "store.sqlite").read_bytes()
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: ("ALTER TABLE tasks ADD COLUMN priority REAL", "NONSENSE")})
-    with pytest.raises(Exception, match="NONSENSE"):
-        Store.open(store.folder)
-    assert (store.folder / "store.sqlite").read_bytes() == before
 
 
 def test_settings_of_a_connection(store: Store) -> None:
-    with schema.connect(store.folder / "store.sqlite").connect() as connection:
+    with database.connect(store.folder / "store.sqlite").connect() as connection:
         found = [
             connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("foreign_keys", "journal_mode", "synchronous")
         ]
         connection.engine.dispose()
     assert found == [1, "wal", 2]
-
-
-WRITER = """
-import sys
-from secondlook.annotate.intake import Answer
-from secondlook.annotate.store import Store
-
-with Store.open(sys.argv[1]) as store:
-    for task in range(1, 10_000):
-        answer = store.submit([Answer(task, "ann", {0: "yes", 1: "maybe"})])[0]
-        sys.stdout.write(f"{task} {answer}\\n")
-        sys.stdout.flush()
-"""
-
-
-def test_no_acknowledged_answer_is_lost_when_the_writer_is_killed(tmp_path: Path, labels: LabelSpace) -> None:
-    tasks = [Task(f"v{i:05}", "", 0, (0, 1)) for i in range(10_000)]
-    Store.create(tmp_path / "answers", tasks, labels, votes=1).close()
-    acknowledged: list[tuple[int, int]] = []
-    for stop_after in (7, 60):
-        child = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path / "answers")], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        with child.stdout:
-            for line in child.stdout:
-                task, answer = line.split()
-                acknowledged.append((int(task), int(answer)))
-                if len(acknowledged) == stop_after:
-                    child.send_signal(signal.SIGKILL)
-                    break
-            rest = child.stdout.read().splitlines()
-        acknowledged += [(int(a), int(b)) for a, _, b in (line.partition(" ") for line in rest) if b]
-        assert child.wait() == -signal.SIGKILL
-        with Store.open(tmp_path / "answers") as store:
-            kept = {(r["task_id"], r["answer_id"], r["label"]) for r in store.answers().to_pylist() if r["worker"]}
-        for task_id, answer_id in acknowledged:
-            assert (task_id, answer_id, 0) in kept
-            assert (task_id, answer_id, 1) in kept
-        assert len(kept) % 2 == 0, "an answer is there with all its choices or not at all"

@@ -60,7 +60,7 @@ def test_mechanical_turk_results_are_understood(store: Store, sheet) -> None:
         ),
     )
     assert (done.stored, done.blank, done.verdicts) == (2, 1, 1)
-    assert done.ignored_columns == ["HITId", "AssignmentId"]
+    assert done.ignored_columns == ["HITId"]
 
 
 def test_importing_again_stores_nothing_twice(store: Store, sheet) -> None:

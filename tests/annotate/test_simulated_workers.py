@@ -49,10 +49,10 @@ def test_every_video_gets_its_votes_and_every_worker_their_share(drawn_tables: D
 
 
 def test_times_are_simulated_and_nobody_does_two_things_at_once(drawn_tables: Draw, tmp_path: Path) -> None:
-    from secondlook.annotate import schema
+    from secondlook.annotate import database, schema
 
     with answered(tmp_path / "a", *drawn_tables(30), Crowd(workers=4)) as store:
-        engine = schema.connect(store.folder / "store.sqlite")
+        engine = database.connect(store.folder / "store.sqlite")
         with engine.connect() as connection:
             found = connection.execute(schema.answers.select().order_by(schema.answers.c.answer_id)).all()
         engine.dispose()

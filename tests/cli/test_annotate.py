@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from secondlook import tables
 from secondlook.annotate.answers import fingerprint
 from secondlook.annotate.store import Store
+from secondlook.annotate.workplace import Workplace
 from secondlook.cli import build_app, main
 from tests.annotate.drawn import draw_tables
 
@@ -94,10 +96,11 @@ def test_an_existing_store_is_never_overwritten(
     candidates, videos = draw_tables(tmp_path, 5)
     run("create", candidates, "-o", tmp_path / "answers")
     before = (tmp_path / "answers" / "store.sqlite").read_bytes()
-    for arguments in (["create", candidates], ["simulate", candidates, "--videos", videos]):
-        said = fails(monkeypatch, capsys, *arguments, "-o", tmp_path / "answers")
-        assert "there is a store here already" in said
-        assert "secondlook annotate import" in said
+    said = fails(monkeypatch, capsys, "simulate", candidates, "--videos", videos, "-o", tmp_path / "answers")
+    assert "there is a store here already" in said
+    assert "secondlook annotate import" in said
+    said = fails(monkeypatch, capsys, "create", candidates, "-o", tmp_path / "answers")
+    assert "a campaign of this name is there already. Give a new name with --name." in said
     assert (tmp_path / "answers" / "store.sqlite").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answers", "candidates.parquet", "videos.parquet"]
 
@@ -125,9 +128,66 @@ def test_other_mistakes_are_sentences(
     assert "has other labels" in fails(monkeypatch, capsys, *simulate, other)
     assert "at least 3 workers" in fails(monkeypatch, capsys, *simulate, videos, "--workers", 2)
     assert "skill must be from 0 to 1" in fails(monkeypatch, capsys, *simulate, videos, "--skill", 3)
-    assert "votes at least 1" in fails(monkeypatch, capsys, "create", candidates, "-o", tmp_path / "a", "--votes", 0)
+    assert "from 1 to 100" in fails(monkeypatch, capsys, "create", candidates, "-o", tmp_path / "a", "--votes", 0)
     assert "does not exist" in fails(monkeypatch, capsys, "export", tmp_path / "none", "-o", tmp_path / "x.csv")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "store.sqlite").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     assert "broken" in fails(monkeypatch, capsys, "export", tmp_path / "broken", "-o", tmp_path / "x.csv")
     assert not (tmp_path / "a").exists()
+
+
+def test_who_runs_a_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidates, videos = draw_tables(tmp_path, 6)
+    monkeypatch.chdir(tmp_path)
+    run("create", candidates, "--votes", 2, "--batch", 5, "--qualify", 1, "--question", "What?", "--lease", 60)
+    said = run("create", candidates, "--name", "second", "--videos", videos, "--pass-rate", 0.5, "--gold-share", 0.1)
+    assert (said["store"], said["campaign"]) == ("annotations", "second")
+    with Store.open(tmp_path / "annotations", "round1") as store:
+        found = store.settings
+        assert (found.votes, found.batch, found.qualify, found.question, found.lease_s) == (2, 5, 1, "What?", 60.0)
+        assert found.media_root == str(tmp_path), "the candidates say where the videos are"
+        assert "password" not in json.dumps(store.made)
+    (tmp_path / "gold.csv").write_text("video_id,labels\nv001,Doing thing 1|Doing thing 2\n")
+    assert "several campaigns" in fails(monkeypatch, capsys, "gold", "annotations", "gold.csv")
+    assert run("gold", "annotations", "gold.csv", "--campaign", "round1")["gold"] == 1
+    assert run("pause", "annotations", "--campaign", "second")["paused"]
+    one, two = run("status", "annotations")["campaigns"]
+    assert one == {
+        "campaign": "round1", "paused": False, "tasks": 5, "asked": 10, "answers": 0, "held": 0, "judged": 0, "gold": 1,
+    }  # fmt: skip
+    assert (two["paused"], two["tasks"], two["asked"]) == (True, 6, 18)
+    assert not run("resume", "annotations", "--campaign", "second")["paused"]
+    said = run("invite", "annotations", "--role", "reviewer", "--uses", 5)
+    with Workplace.open(tmp_path / "annotations") as workplace:
+        rita, _ = workplace.accounts.accept(said["path"].removeprefix("/join/"), "rita", 0.0)
+        assert rita.role == "reviewer"
+        assert [e.action for e in workplace.events()][:2] == ["invited", "campaign resumed"]
+        assert said["path"].removeprefix("/join/") not in str(workplace.events())
+    run("questions", "annotations", "-o", "q.csv", "--campaign", "second")
+    for content, words in (
+        ("video_id,labels\nv009,Doing thing 1\n", "row 2, column video_id: is not a video"),
+        ("video_id,labels\nv001,\n", "at least one label"),
+        ("video_id,labels\nv001,Doing thing 1\nv001,Doing thing 1\n", "stands twice"),
+        ("video_id,labels\nv001,Doing thing 77\n", "is not known"),
+        ("video,labels\n", "'video_id' is not known"),
+    ):
+        (tmp_path / "gold.csv").write_text(content)
+        assert words in fails(monkeypatch, capsys, "gold", "annotations", "gold.csv", "--campaign", "round1")
+    assert "'king' is not known" in fails(monkeypatch, capsys, "invite", "annotations", "--role", "king")
+    assert "with another database" in fails(
+        monkeypatch, capsys, "create", candidates, "--name", "x", "--database", "postgresql://me:hunter2@h/d"
+    )
+
+
+def test_excluded_videos_are_never_asked_about(tmp_path: Path) -> None:
+    candidates, videos = draw_tables(tmp_path, 6)
+    table = tables.read(tables.VIDEOS, videos)
+    status = ["excluded" if i == 2 else "ok" for i in range(6)]
+    at = table.column_names.index("status")
+    changed = table.set_column(at, table.schema.field("status"), pa.array(status, table.schema.field("status").type))
+    tables.write(tables.VIDEOS, changed, videos, tables.made(table))
+    assert run("create", candidates, "-o", tmp_path / "a", "--videos", videos)["videos"] == 5
+    with Store.open(tmp_path / "a") as store:
+        assert sorted(store.task_ids()) == ["v000", "v001", "v003", "v004", "v005"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ COLUMNS = {
     "no_match": "the worker said that no label fits",
     "review": "the worker asked for a second look",
     "unsuitable": "the worker said that the clip should not be shown to anyone",
+    "options": "labels that the task showed, separated by spaces; on one row of the task or on all",
 }
 """Columns of an answers table, a row a chosen label. Only the first three are required."""
 VERDICTS = ("approved", "rejected", "")
@@ -52,6 +53,9 @@ class Votes:
     answer_C: Ints
     label_C: Ints
     maybe_C: Bools
+    task_O: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Task and label of each option that was shown, ascending; empty where the table does not say."""
+    label_O: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def chosen_A(self) -> Ints:
@@ -83,6 +87,7 @@ def count(answers: pa.Table | pd.DataFrame) -> Votes:
     worker, workers_W = _codes(frame["worker"], "worker")
     given_N = np.full(len(tasks_N), UNLABELLED, np.int64)
     given_N[task] = _integers(frame, "given_label", UNLABELLED)
+    task_O, label_O = _options(frame, task)
     is_answer = worker >= 0
     frame, task, worker = frame[is_answer], task[is_answer], worker[is_answer]
     round_R = _integers(frame, "round", 1)
@@ -112,6 +117,8 @@ def count(answers: pa.Table | pd.DataFrame) -> Votes:
         answer_C=pairs // width,
         label_C=pairs % width,
         maybe_C=maybe[where],
+        task_O=task_O,
+        label_O=label_O,
     )
 
 
@@ -134,6 +141,28 @@ def _integers(frame: pd.DataFrame, name: str, default: int) -> Ints:
     if (numbers.isna() & frame[name].notna()).any() or not (values == values.astype(np.int64)).all():
         raise BadValue(name, "this column of the answers must hold whole numbers")
     return np.asarray(values, dtype=np.int64)
+
+
+def _options(frame: pd.DataFrame, task_R: Ints) -> tuple[Ints, Ints]:
+    """Task and label of each option that was shown, ascending."""
+    if "options" not in frame.columns:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    code_R, texts = pd.factorize(frame["options"])
+    pairs = np.unique(np.stack([task_R, code_R])[:, code_R >= 0], axis=1)
+    try:
+        shown = [np.array(str(text).split(), np.int64) for text in texts]
+    except ValueError:
+        raise BadValue("options", "must hold labels by index, separated by spaces", 'For example "3 0 17".') from None
+    sizes = np.array([len(x) for x in shown], np.int64)
+    flat = np.concatenate([np.zeros(0, np.int64), *shown])
+    starts = np.cumsum(sizes) - sizes
+    length = sizes[pairs[1]]
+    at = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length) + np.repeat(starts[pairs[1]], length)
+    width = int(flat.max(initial=0)) + 1
+    if (flat < 0).any():
+        raise BadValue(int(flat.min()), "an option is a label's index, 0 or more")
+    key = np.unique(np.repeat(pairs[0], length) * width + flat[at])
+    return key // width, key % width
 
 
 def _flags(frame: pd.DataFrame, name: str) -> Bools:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from secondlook.annotate.answers import count
-from secondlook.annotate.import_csv import SEPARATOR
+from secondlook.annotate.rows import SEPARATOR
 from secondlook.annotate.store import Store
 from secondlook.annotate.tasks import public_view
 from secondlook.tables import UNLABELLED
@@ -48,7 +48,7 @@ def write_answers(store: Store, path: str | Path) -> int:
     columns = (
         *(texts[n] for n in ("task_id", "task", "worker", "round")), labels, texts["rating"], texts["verdict"], *flags,
     )  # fmt: skip
-    _write(path, ANSWER_COLUMNS, zip(*columns, strict=True))
+    write_rows(path, ANSWER_COLUMNS, zip(*columns, strict=True))
     return len(labels)
 
 
@@ -63,7 +63,7 @@ def write_questions(store: Store, path: str | Path) -> int:
         view = public_view(task, store.labels)
         options = SEPARATOR.join(option["text"] for option in view["options"])
         rows.append((view["task"], view["video"], options, task.video_id, task.path))
-    _write(path, QUESTION_COLUMNS, rows)
+    write_rows(path, QUESTION_COLUMNS, rows)
     return len(rows)
 
 
@@ -87,7 +87,7 @@ def write_decisions(store: Store, path: str | Path) -> Decisions:
         )
         for a in np.flatnonzero(decided_A)
     )
-    _write(path, DECISION_COLUMNS, rows)
+    write_rows(path, DECISION_COLUMNS, rows)
     return Decisions(
         approved=int(votes.approved_A.sum()),
         rejected=int(votes.rejected_A.sum() + by_rule_A.sum()),
@@ -96,7 +96,7 @@ def write_decisions(store: Store, path: str | Path) -> Decisions:
     )
 
 
-def _write(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes the whole file or none of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 Columns: `video_id`, `worker`, `labels` (names separated by `|`; empty: chose none); optional `rating` (yes or maybe,
 one for all or one a label, separated by `|`), `verdict` (approved or rejected), `reviewer`, `no_match`, `review`,
 `unsuitable` (1 or 0), `started_s`, `submitted_s`, `round`, `note`. Amazon Mechanical Turk's result columns
-(`WorkerId`, `Input.video_id`, `Answer.selected`, `AssignmentStatus`) are known too.
+(`WorkerId`, `Input.video_id`, `Answer.selected`, `AssignmentStatus`, `AssignmentId`) are known too.
 
 A row that cannot be taken is named by row and column and written to a file of its own; all others are stored. Importing
 a file again stores nothing twice, so a run that was cut short is simply repeated.
@@ -12,66 +12,23 @@ a file again stores nothing twice, so a run that was cut short is simply repeate
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondlook.annotate.intake import RATINGS, Answer, Rating, Verdict
-from secondlook.annotate.lookups import AT_ONCE, chunks
+from secondlook.annotate.rows import OPTIONAL, REQUIRED, Imported, Row, take
 from secondlook.annotate.store import Store
 from secondlook.errors import BadValue, MissingFile, UnknownName
-from secondlook.labels import LabelSpace
 
-REQUIRED = ("video_id", "worker", "labels")
-OPTIONAL = (
-    "rating", "verdict", "reviewer", "no_match", "review", "unsuitable", "started_s", "submitted_s", "round", "note",
-)  # fmt: skip
+MOST_BYTES = 2_000_000_000
 ALIASES = {
     "workerid": "worker",
     "input.video_id": "video_id",
     "answer.selected": "labels",
+    "answer.no_match": "no_match",
+    "answer.unsuitable": "unsuitable",
     "assignmentstatus": "verdict",
+    "assignmentid": "assignment",
 }
-SEPARATOR = "|"
-_VERDICTS = {"approved": True, "approve": True, "rejected": False, "reject": False, "": None, "submitted": None}
-_FLAGS = {"1": True, "true": True, "yes": True, "x": True, "0": False, "false": False, "no": False, "": False}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a row was not taken."""
-
-    row: int
-    """As a spreadsheet counts: the header is row 1."""
-    column: str
-    words: str
-
-    def __str__(self) -> str:
-        """A line for people."""
-        return f"row {self.row}, column {self.column}: {self.words}"
-
-
-@dataclass
-class Imported:
-    """What became of a file."""
-
-    rows: int = 0
-    stored: int = 0
-    already_there: int = 0
-    blank: int = 0
-    """Rows without a choice and without a flag that says why."""
-    verdicts: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    ignored_columns: list[str] = field(default_factory=list)
-    rejected_file: Path | None = None
-    """Where the refused rows stand, if there are any."""
-
-
-class _BadCell(Exception):  # noqa: N818 - never leaves this file
-    def __init__(self, column: str, words: str) -> None:
-        self.column, self.words = column, words
-        super().__init__(words)
 
 
 def read_answers(
@@ -94,49 +51,9 @@ def read_answers(
     path = Path(path)
     result = Imported()
     header, result.ignored_columns, result.rows = _check(path)
-    clash = next((name for name in store.labels.names if SEPARATOR in name), None)
-    if clash is not None:
-        raise BadValue(clash, f"a label that holds {SEPARATOR!r} cannot be told from two labels", "Rename this label.")
-    task_ids = store.task_ids()
-    refused: list[tuple[Problem, list[str]]] = []
-    for numbered in chunks(enumerate(_rows(path), start=2), AT_ONCE):
-        good: list[tuple[int, list[str], Answer, bool | None, dict[str, str]]] = []
-        for number, cells in numbered:
-            if not cells:  # an empty line
-                continue
-            try:
-                given = _named(header, cells)
-                good.append((number, cells, _answer(given, task_ids, store.labels), _verdict(given), given))
-            except _BadCell as bad:
-                refused.append((Problem(number, bad.column, bad.words), cells))
-        verdicts = []
-        receipts = store.offer([answer for _, _, answer, _, _ in good])
-        for receipt, (number, cells, answer, approved, given) in zip(receipts, good, strict=True):
-            if receipt.problem:
-                words = f"{receipt.problem.rule}. {receipt.problem.cure}".strip()
-                refused.append((Problem(number, receipt.problem.about, words), cells))
-                continue
-            result.stored += receipt.new
-            result.already_there += not receipt.new
-            result.blank += answer.blank
-            if approved is not None:
-                verdicts.append(Verdict(receipt.answer_id, approved, given.get("reviewer") or "import"))
-            if receipt.new and given.get("note"):
-                store.note(answer.task_id, answer.worker, given["note"], answer.submitted_s)
-        result.verdicts += store.judge(verdicts)
-        if advance:
-            advance(len(numbered))
-    refused.sort(key=lambda pair: pair[0].row)
-    result.problems = [problem for problem, _ in refused]
-    if refused:
-        result.rejected_file = Path(rejected) if rejected else path.with_suffix(".rejected.csv")
-        with result.rejected_file.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([*_header(path), "rejected_row", "rejected_why"])
-            width = len(header)
-            for problem, cells in refused:
-                writer.writerow([*(cells + [""] * width)[: max(width, len(cells))], problem.row, str(problem)])
-    return result
+    platform = "mturk" if "assignment" in header else ""
+    aside = Path(rejected) if rejected else path.with_suffix(".rejected.csv")
+    return take(store, _numbered(path, header), _header(path), aside, result, platform=platform, advance=advance)
 
 
 def read_video_ids(store: Store, path: str | Path) -> list[int]:
@@ -210,73 +127,13 @@ def _records(path: Path) -> Iterator[list[str]]:
             raise BadValue(str(path), f"is not proper CSV (line {reader.line_num}: {error})", "Mend it.") from None
 
 
-def _named(header: list[str], cells: list[str]) -> dict[str, str]:
-    if len(cells) != len(header):
-        raise _BadCell(str(min(len(cells), len(header)) + 1), f"there are {len(cells)} cells, the header {len(header)}")
-    return {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name}
-
-
-def _answer(given: dict[str, str], task_ids: dict[str, int], labels: LabelSpace) -> Answer:
-    if given["video_id"] not in task_ids:
-        raise _BadCell("video_id", f"{given['video_id']!r} is not a video of this campaign")
-    number = _number(given, "round")
-    return Answer(
-        task_ids[given["video_id"]],
-        given["worker"],
-        _choices(given, labels),
-        no_match=_flag(given, "no_match"),
-        review=_flag(given, "review"),
-        unsuitable=_flag(given, "unsuitable"),
-        started_s=_number(given, "started_s"),
-        submitted_s=_number(given, "submitted_s"),
-        round=None if number is None else int(number),
-    )
-
-
-def _choices(given: dict[str, str], labels: LabelSpace) -> dict[int, Rating]:
-    texts = [text.strip() for text in given["labels"].split(SEPARATOR) if text.strip()]
-    ratings = [r.strip().casefold() for r in given.get("rating", "").split(SEPARATOR)]
-    if len(ratings) == 1:
-        ratings *= len(texts)
-    if len(ratings) != len(texts):
-        raise _BadCell("rating", f"there are {len(ratings)} ratings for {len(texts)} labels; give one for all or each")
-    choices: dict[int, Rating] = {}
-    for text, rating in zip(texts, ratings, strict=True):
-        try:
-            label = labels.index_of(text)
-        except UnknownName as error:
-            raise _BadCell("labels", str(error)) from None
-        if label in choices:
-            raise _BadCell("labels", f"{text!r} is named twice")
-        known = next((r for r in RATINGS if r == (rating or "yes")), None)
-        if known is None:
-            raise _BadCell("rating", f"{rating!r} must be yes or maybe")
-        choices[label] = known
-    return choices
-
-
-def _verdict(given: dict[str, str]) -> bool | None:
-    text = given.get("verdict", "").casefold()
-    if text not in _VERDICTS:
-        raise _BadCell("verdict", f"{text!r} must be approved, rejected or empty")
-    return _VERDICTS[text]
-
-
-def _flag(given: dict[str, str], name: str) -> bool:
-    text = given.get(name, "").casefold()
-    if text not in _FLAGS:
-        raise _BadCell(name, f"{text!r} must be 1 or 0")
-    return _FLAGS[text]
-
-
-def _number(given: dict[str, str], name: str) -> float | None:
-    text = given.get(name, "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or (name == "round" and value != int(value)):
-        raise _BadCell(name, f"{text!r} must be a {'whole ' if name == 'round' else ''}number")
-    return value
+def _numbered(path: Path, header: list[str]) -> Iterator[Row]:
+    for number, cells in enumerate(_rows(path), start=2):
+        if not cells:  # an empty line
+            continue
+        if len(cells) != len(header):
+            words = f"there are {len(cells)} cells, the header {len(header)}"
+            yield Row(number, {}, cells, (str(min(len(cells), len(header)) + 1), words))
+        else:
+            given = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name}
+            yield Row(number, given, cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -91,12 +92,15 @@ def _take_chunk(
     rounds = lookups.progress(connection, task_ids)
     who = lookups.worker_ids(connection, key, {a.worker for a in answers if a.worker.strip()})
     earlier = lookups.answers_by(connection, task_ids)
+    places = _places(connection, task_ids)
 
     # Answers of this chunk that pass are numbered as they will be inserted; -(i + 1) stands for the i-th of them.
     fresh: list[tuple[Answer, dict[str, Any]]] = []
     results: list[int | Refused] = []
+    newly_taken: Counter[tuple[int, int]] = Counter()
+    filled: list[int] = []
     for answer in answers:
-        problem = _problem(answer, label_count, unknown)
+        problem = problem_of(answer, label_count, unknown)
         if problem:
             results.append(problem)
             continue
@@ -109,26 +113,27 @@ def _take_chunk(
             results.append(same)
             continue
         now = rounds[answer.task_id]
-        misplaced = _misplaced(answer, mine, now)
+        place = places.get((answer.task_id, now.round, worker_id))
+        held = place is not None and place.state == "held"
+        misplaced = _misplaced(answer, mine, now, held)
         if misplaced:
             results.append(misplaced)
-        else:
-            now.given += 1
-            row = {
-                "task_id": answer.task_id,
-                "round": now.round,
-                "slot": now.given,
-                "worker_id": worker_id,
-                "started_s": answer.started_s,
-                "submitted_s": answer.submitted_s,
-                "no_match": answer.no_match,
-                "review": answer.review,
-                "unsuitable": answer.unsuitable,
-            }
-            fresh.append((answer, row))
-            mine[now.round] = -len(fresh)
-            results.append(-len(fresh))
-    new_ids = _insert(connection, fresh)
+            continue
+        now.given += 1
+        if place is not None:
+            filled.append(place.assignment_id)
+        if not held:
+            now.taken += 1
+            newly_taken[answer.task_id, now.round] += 1
+        fresh.append((answer, row_of(answer, now.round, now.given, worker_id)))
+        mine[now.round] = -len(fresh)
+        results.append(-len(fresh))
+    for (task_id, number), more in newly_taken.items():
+        take_places(connection, task_id, number, more)
+    if filled:
+        hold = schema.assignments
+        connection.execute(hold.update().where(hold.c.assignment_id.in_(filled)).values(state="answered"))
+    new_ids = insert(connection, fresh)
     seen: set[int] = set()
     receipts = []
     for result in results:
@@ -140,7 +145,39 @@ def _take_chunk(
     return receipts
 
 
-def _problem(answer: Answer, label_count: int, unknown: Collection[int]) -> Refused | None:
+def _places(connection: sa.Connection, task_ids: Collection[int]) -> dict[tuple[int, int, int], Any]:
+    """(task, round, worker) -> assignment."""
+    hold = schema.assignments.c
+    statement = sa.select(hold.assignment_id, hold.task_id, hold.round, hold.worker_id, hold.state)
+    rows = connection.execute(statement.where(hold.task_id.in_(task_ids)))
+    return {(row.task_id, row.round, row.worker_id): row for row in rows}
+
+
+def take_places(connection: sa.Connection, task_id: int, number: int, more: int = 1) -> None:
+    """Counts places of a round as taken, or as free again (`more` below 0)."""
+    row = schema.rounds.c
+    this = schema.rounds.update().where(row.task_id == task_id, row.round == number)
+    connection.execute(this.values(taken=row.taken + more))
+
+
+def row_of(answer: Answer, number: int, slot: int, worker_id: int, revision: int = 1) -> dict[str, Any]:
+    """An answer as a row of the table."""
+    return {
+        "task_id": answer.task_id,
+        "round": number,
+        "slot": slot,
+        "worker_id": worker_id,
+        "revision": revision,
+        "started_s": answer.started_s,
+        "submitted_s": answer.submitted_s,
+        "no_match": answer.no_match,
+        "review": answer.review,
+        "unsuitable": answer.unsuitable,
+    }
+
+
+def problem_of(answer: Answer, label_count: int, unknown: Collection[int] = ()) -> Refused | None:
+    """Why an answer makes no sense; None if it does."""
     if answer.task_id in unknown:
         return Refused("video_id", answer.task_id, "there is no such task in this campaign")
     if not answer.worker.strip():
@@ -157,7 +194,7 @@ def _problem(answer: Answer, label_count: int, unknown: Collection[int]) -> Refu
     return None
 
 
-def _misplaced(answer: Answer, mine: Mapping[int, int], now: lookups.Progress) -> Refused | None:
+def _misplaced(answer: Answer, mine: Mapping[int, int], now: lookups.Progress, held: bool) -> Refused | None:
     """Why there is no place for an answer that makes sense; `mine` has the rounds that its worker answered."""
     number = answer.round or now.round
     if number in mine:
@@ -165,30 +202,42 @@ def _misplaced(answer: Answer, mine: Mapping[int, int], now: lookups.Progress) -
         return Refused("worker", answer.task_id, rule, "The first answer stays: answers are append-only.")
     if number != now.round:
         return Refused("round", number, f"the task is in round {now.round}", "Leave the round out.")
-    if now.given >= now.votes:
-        rule = f"this task already has the {now.votes} answers asked for"
-        return Refused("video_id", answer.task_id, rule, "Post it again: secondlook annotate repost.")
-    return None
+    if held or now.taken < now.votes:
+        return None
+    if now.given < now.votes:
+        rule = "the last places of this task are held by people who are answering it just now"
+        return Refused("video_id", answer.task_id, rule, "Try again later.")
+    rule = f"this task already has the {now.votes} answers asked for"
+    return Refused("video_id", answer.task_id, rule, "Post it again: secondlook annotate repost.")
 
 
 def _same(
     connection: sa.Connection, answer_id: int, answer: Answer, fresh: list[tuple[Answer, dict[str, Any]]]
 ) -> bool:
     """Whether a stored answer (or the `-answer_id`-th of this chunk) says the same."""
-
-    def said(x: Any, choices: Mapping[int, str]) -> tuple[Any, ...]:
-        return dict(choices), bool(x.no_match), bool(x.review), bool(x.unsuitable)
-
     if answer_id < 0:
-        other = fresh[-answer_id - 1][0]
-        return said(other, other.choices) == said(answer, answer.choices)
-    stored = connection.execute(sa.select(schema.answers).where(schema.answers.c.answer_id == answer_id)).one()
+        return said(fresh[-answer_id - 1][0]) == said(answer)
+    stored = read(connection, answer_id, answer.worker)
+    return said(stored) == said(answer)
+
+
+def said(answer: Answer) -> tuple[Any, ...]:
+    """What an answer says, whoever gave it and whenever."""
+    return dict(answer.choices), answer.no_match, answer.review, answer.unsuitable
+
+
+def read(connection: sa.Connection, answer_id: int, worker: str) -> Answer:
+    """A stored answer; its worker's id is not in the store, so it is passed in."""
+    row = connection.execute(sa.select(schema.answers).where(schema.answers.c.answer_id == answer_id)).one()
     choice = schema.answer_choices.c
-    rows = connection.execute(sa.select(choice.label, choice.rating).where(choice.answer_id == answer_id))
-    return said(stored, dict(rows.all())) == said(answer, answer.choices)
+    chosen = sa.select(choice.label, choice.rating).where(choice.answer_id == answer_id).order_by(choice.label)
+    choices = dict(connection.execute(chosen).all())
+    flags = (bool(row.no_match), bool(row.review), bool(row.unsuitable))
+    return Answer(row.task_id, worker, choices, *flags, row.started_s, row.submitted_s, row.round)
 
 
-def _insert(connection: sa.Connection, fresh: list[tuple[Answer, dict[str, Any]]]) -> list[int]:
+def insert(connection: sa.Connection, fresh: Sequence[tuple[Answer, dict[str, Any]]]) -> list[int]:
+    """Adds answers with their choices, and gives their numbers."""
     if not fresh:
         return []
     statement = schema.answers.insert().returning(schema.answers.c.answer_id, sort_by_parameter_order=True)
@@ -207,31 +256,44 @@ def judge(connection: sa.Connection, campaign_id: int, key: bytes, verdicts: Seq
     """Adds verdicts that change what counts; gives how many.
 
     Raises:
-        BadValue: if one names no answer of the campaign.
+        BadValue: if one names no answer of the campaign, or one that its worker changed meanwhile.
     """
     reviewers = lookups.worker_ids(connection, key, {v.reviewer for v in verdicts})
-    answer = schema.answers.c
     added = 0
     for chunk in lookups.chunks(verdicts):
         ids = {v.answer_id for v in chunk}
-        statement = sa.select(answer.answer_id, answer.task_id).where(answer.answer_id.in_(ids))
-        task_of = dict(connection.execute(statement).all())
-        of_campaign = lookups.known_tasks(connection, campaign_id, set(task_of.values()))
-        known = {answer_id for answer_id, task_id in task_of.items() if task_id in of_campaign}
-        unknown = ids - known
-        if unknown:
-            raise BadValue(min(unknown), "there is no such answer in this campaign")
+        _check_judged(connection, campaign_id, ids)
         latest = records.latest_verdicts(ids)
         counts = {v.answer_id: (v.worker_id, v.approved, v.second_review) for v in connection.execute(latest)}
         rows = []
         for v in chunk:
-            said = (reviewers[v.reviewer], v.approved, v.second_review)
-            if counts.get(v.answer_id) == said:
+            verdict = (reviewers[v.reviewer], v.approved, v.second_review)
+            if counts.get(v.answer_id) == verdict:
                 continue
-            counts[v.answer_id] = said
+            counts[v.answer_id] = verdict
             names = ("worker_id", "approved", "second_review")
-            rows.append({"answer_id": v.answer_id, **dict(zip(names, said, strict=True)), "given_s": v.given_s})
+            rows.append({"answer_id": v.answer_id, **dict(zip(names, verdict, strict=True)), "given_s": v.given_s})
         if rows:
             connection.execute(schema.verdicts.insert(), rows)
         added += len(rows)
     return added
+
+
+def _check_judged(connection: sa.Connection, campaign_id: int, ids: Collection[int]) -> None:
+    answer, newer = schema.answers.c, schema.answers.alias("newer").c
+    statement = sa.select(answer.answer_id, answer.task_id).where(answer.answer_id.in_(ids))
+    task_of = dict(connection.execute(statement).all())
+    of_campaign = lookups.known_tasks(connection, campaign_id, set(task_of.values()))
+    unknown = set(ids) - {answer_id for answer_id, task_id in task_of.items() if task_id in of_campaign}
+    if unknown:
+        raise BadValue(min(unknown), "there is no such answer in this campaign")
+    changed = sa.select(sa.func.min(answer.answer_id)).where(
+        answer.answer_id.in_(ids),
+        newer.task_id == answer.task_id,
+        newer.round == answer.round,
+        newer.slot == answer.slot,
+        newer.revision > answer.revision,
+    )
+    found = connection.scalar(changed)
+    if found is not None:
+        raise BadValue(found, "its worker changed this answer meanwhile", "Look at the new one.")

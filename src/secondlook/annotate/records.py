@@ -18,15 +18,16 @@ from secondlook.tables import UNLABELLED
 _BATCH = 50_000
 
 
-def read(connection: sa.Connection, campaign_id: int) -> pa.Table:
-    """Every answer of a campaign: the columns of `answers.COLUMNS`, and `task_id` and `answer_id`.
+def read(connection: sa.Connection, campaign_id: int, gold: bool = False) -> pa.Table:
+    """Every answer of a campaign that counts: the columns of `answers.COLUMNS`, and `task_id` and `answer_id`.
 
-    Rows stand in the order in which answers came, then labels ascending; then one row for each task without an answer.
+    Of an answer that was changed, the last revision counts. Rows stand in the order in which they came, then labels
+    ascending; then one row for each task without an answer. Gold tasks are left out unless `gold`.
     """
     task, answer = schema.tasks.c, schema.answers.c
     names = connection.execute(
         sa.select(task.task_id, task.video_id, task.given_label)
-        .where(task.campaign_id == campaign_id)
+        .where(task.campaign_id == campaign_id, task.gold.in_([False, gold]))
         .order_by(task.task_id)
     ).all()
     task_id_N = np.array([row[0] for row in names], np.int64)
@@ -34,19 +35,27 @@ def read(connection: sa.Connection, campaign_id: int) -> pa.Table:
     workers = connection.execute(sa.select(schema.workers).order_by(schema.workers.c.worker_id)).all()
     worker_id_W = np.array([row[0] for row in workers], np.int64)
 
-    in_campaign = sa.select(task.task_id).where(task.campaign_id == campaign_id)
+    in_campaign = sa.select(task.task_id).where(task.campaign_id == campaign_id, task.gold.in_([False, gold]))
+    newer = schema.answers.alias("newer").c
+    is_changed = sa.exists().where(
+        newer.task_id == answer.task_id,
+        newer.round == answer.round,
+        newer.slot == answer.slot,
+        newer.revision > answer.revision,
+    )
+    counts = sa.and_(answer.task_id.in_(in_campaign), ~is_changed)
     statement = sa.select(
         *(answer.answer_id, answer.task_id, answer.worker_id, answer.round),
         *(answer.no_match, answer.review, answer.unsuitable),
     )
-    facts_A = _integers(connection, statement.where(answer.task_id.in_(in_campaign)).order_by(answer.answer_id))
+    facts_A = _integers(connection, statement.where(counts).order_by(answer.answer_id))
     answer_id_A = facts_A[:, 0]
     choice = schema.answer_choices.c
     is_maybe = sa.case((choice.rating == "maybe", 1), else_=0)
     choices_C = _integers(
         connection,
         sa.select(choice.answer_id, choice.label, is_maybe)
-        .where(choice.answer_id.in_(sa.select(answer.answer_id).where(answer.task_id.in_(in_campaign))))
+        .where(choice.answer_id.in_(sa.select(answer.answer_id).where(counts)))
         .order_by(choice.answer_id, choice.label),
     )
 
@@ -69,6 +78,7 @@ def read(connection: sa.Connection, campaign_id: int) -> pa.Table:
     def unanswered(values_R: npt.NDArray[Any], value: int) -> npt.NDArray[Any]:
         return np.concatenate([values_R, np.full(len(lonely), value, values_R.dtype)])
 
+    shown, options_N = np.unique(np.array(_options(connection, task_id_N), object), return_inverse=True)
     task_R = np.concatenate([task_A[of_R], lonely])
     worker_R = column(np.searchsorted(worker_id_W, facts_A[:, 2]), -1)
     return pa.table(
@@ -83,6 +93,7 @@ def read(connection: sa.Connection, campaign_id: int) -> pa.Table:
             "no_match": column(facts_A[:, 4].astype(np.bool_), False),
             "review": column(facts_A[:, 5].astype(np.bool_), False),
             "unsuitable": column(facts_A[:, 6].astype(np.bool_), False),
+            "options": _dictionary(options_N[task_R], list(shown)),
             "task_id": task_id_N[task_R],
             "answer_id": column(answer_id_A, 0),
         }
@@ -106,6 +117,17 @@ def _verdicts(connection: sa.Connection, answer_id_A: npt.NDArray[np.int64]) -> 
     found = np.full(len(answer_id_A), VERDICTS.index(""), np.int8)
     found[np.searchsorted(answer_id_A, rows[:, 0])] = 1 - rows[:, 1]
     return found
+
+
+def _options(connection: sa.Connection, task_id_N: npt.NDArray[np.int64]) -> list[str]:
+    """The labels that each task showed, in the order shown."""
+    option = schema.task_options.c
+    rows = _integers(connection, sa.select(option.task_id, option.label).order_by(option.task_id, option.position))
+    shown: list[list[str]] = [[] for _ in task_id_N]
+    rows = rows[np.isin(rows[:, 0], task_id_N)]
+    for n, label in zip(np.searchsorted(task_id_N, rows[:, 0]).tolist(), rows[:, 1].tolist(), strict=True):
+        shown[n].append(str(label))
+    return [" ".join(labels) for labels in shown]
 
 
 def _integers(connection: sa.Connection, statement: sa.Select[Any]) -> npt.NDArray[np.int64]:

@@ -3,7 +3,10 @@
 Worker model. For each option of a task, independently: a worker who is *skilled* picks a label that truly holds with
 probability `skill`, one that does not with probability `false_pick`; a *sloppy* worker does the same with
 `sloppy_skill` and `sloppy_false_pick`. Whoever picks nothing says that no label fits. A *spammer* looks at nothing: one
-third pick 1 to 3 options at random, one third always the first option, one third leave the answer blank.
+third pick 1 to 3 options at random, one third always the first option, one third leave the answer blank. An *adversary*
+knows the truth and says the opposite: picks what does not hold with probability `skill`, what holds with `false_pick`.
+*Colluders* all give one answer a task, that of a leader whom they copy (of kind `leader`, whether or not the leader was
+asked), so that together they outvote the others wherever the leader errs.
 
 Reviewer model (the policy of label-reassessment §1.7). A blank answer is rejected, always. Any other is approved if it
 is correct or close: at least half of the chosen labels truly hold; "no label fits" is approved if indeed no option
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +31,11 @@ from secondlook.annotate.store import Store
 from secondlook.annotate.tasks import Task, deal
 from secondlook.errors import BadValue
 
-Kind = Literal["skilled", "sloppy", "spam_random", "spam_first", "spam_blank"]
+Kind = Literal["skilled", "sloppy", "spam_random", "spam_first", "spam_blank", "adversary", "colluder"]
+Leader = Literal["skilled", "sloppy", "spam_random", "spam_first", "adversary"]
 SPAM: tuple[Kind, ...] = ("spam_random", "spam_first", "spam_blank")
+QUICK: tuple[Kind, ...] = (*SPAM, "colluder")
+"""Kinds that do not watch the video."""
 REVIEWER = "simulated reviewer"
 _TASKS_AT_ONCE = 200
 
@@ -55,22 +61,36 @@ class Crowd:
     """Probability that an honest answer is flagged unsuitable by mistake."""
     reviewer_error: float = 0.05
     """Probability that the reviewer decides the wrong way."""
+    adversaries: float = 0.0
+    """Share of the workers who choose what does not hold, rounded to whole people."""
+    colluders: float = 0.0
+    """Share of the workers who copy one leader's answers, rounded to whole people."""
+    leader: Leader = "sloppy"
+    """Kind of the colluders' leader."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise BadValue(self.workers, "there must be at least one worker")
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            if name != "workers" and not 0 <= value <= 1:
+            if name not in ("workers", "leader") and not 0 <= value <= 1:
                 raise BadValue(value, f"{name} must be from 0 to 1")
-        if self.sloppy + self.spam > 1:
-            raise BadValue((self.sloppy, self.spam), "sloppy workers and spammers cannot be more than all workers")
+        if self.leader not in get_args(Leader):
+            raise BadValue(self.leader, f"leader must be one of {', '.join(get_args(Leader))}")
+        shares = (self.sloppy, self.spam, self.adversaries, self.colluders)
+        if sum(shares) > 1 + 1e-9:
+            raise BadValue(
+                shares, "sloppy workers, spammers, adversaries and colluders cannot be more than all workers"
+            )
 
     def kinds(self, generator: np.random.Generator) -> list[Kind]:
         """The kind of each worker, in shuffled order; spammers take turns through the three ways of spamming."""
         spammers, sloppy = round(self.spam * self.workers), round(self.sloppy * self.workers)
         kinds: list[Kind] = [SPAM[i % len(SPAM)] for i in range(spammers)]
         kinds += ["sloppy"] * min(sloppy, self.workers - spammers)
+        others: tuple[tuple[Kind, float], ...] = (("adversary", self.adversaries), ("colluder", self.colluders))
+        for kind, share in others:
+            kinds += [kind] * min(round(share * self.workers), self.workers - len(kinds))
         kinds += ["skilled"] * (self.workers - len(kinds))
         return [kinds[i] for i in generator.permutation(self.workers)]
 
@@ -145,8 +165,12 @@ def simulate(
         for t, w in asked:
             truth = frozenset(true_labels[todo[t].video_id])
             started_s = float(clock_s[w])
-            clock_s[w] += generator.lognormal(np.log(2.0 if kinds[w] in SPAM else 9.0), 0.4)
-            answer = answer_one(todo[t], truth, names[w], kinds[w], crowd, generator)
+            clock_s[w] += generator.lognormal(np.log(2.0 if kinds[w] in QUICK else 9.0), 0.4)
+            if kinds[w] == "colluder":
+                copied = np.random.default_rng([seed, t])  # the same for all who copy, whatever else was drawn
+                answer = answer_one(todo[t], truth, names[w], crowd.leader, crowd, copied)
+            else:
+                answer = answer_one(todo[t], truth, names[w], kinds[w], crowd, generator)
             given.append(replace(answer, started_s=started_s, submitted_s=float(clock_s[w])))
             decisions.append(review_one(given[-1], todo[t], truth, crowd.reviewer_error, generator))
         ids = store.submit(given)
@@ -180,18 +204,24 @@ def answer_one(
             size = min(int(generator.integers(1, 4)), len(task.options))
             picked = [task.options[i] for i in generator.permutation(len(task.options))[:size]]
         return Answer(task.task_id, worker, dict.fromkeys(picked, "yes"))
-    sees, slips = (
-        (crowd.skill, crowd.false_pick) if kind == "skilled" else (crowd.sloppy_skill, crowd.sloppy_false_pick)
-    )
+    sees, slips = picks(kind, crowd)
     if generator.random() < crowd.slip:
         return Answer(task.task_id, worker, unsuitable=True)
     choices: dict[int, Rating] = {}
     for label, (pick, doubt) in zip(task.options, generator.random((len(task.options), 2)), strict=True):
         holds = label in truth
         if pick < (sees if holds else slips):
-            choices[label] = "yes" if (doubt < crowd.sure) == holds else "maybe"
+            says = holds != (kind == "adversary")  # who lies is sure of the lie
+            choices[label] = "yes" if (doubt < crowd.sure) == says else "maybe"
     review = "maybe" in choices.values() and generator.random() < 0.2
     return Answer(task.task_id, worker, choices, no_match=not choices, review=review)
+
+
+def picks(kind: Kind, crowd: Crowd) -> tuple[float, float]:
+    """Probability of picking an option that holds, and one that does not, of who looks at the video."""
+    if kind == "adversary":
+        return crowd.false_pick, crowd.skill
+    return (crowd.sloppy_skill, crowd.sloppy_false_pick) if kind == "sloppy" else (crowd.skill, crowd.false_pick)
 
 
 def review_one(answer: Answer, task: Task, truth: frozenset[int], error: float, generator: np.random.Generator) -> bool:

@@ -1,50 +1,52 @@
-"""The store of a campaign: a folder with `store.sqlite`; what is acknowledged is committed, what was given stays.
+"""The store of a campaign: its tasks, and what people give; what is acknowledged is on disk, what was given stays.
 
-Times are seconds on a clock of the caller's choice and are passed in; the store looks at no clock.
+Times are UNIX seconds and are passed in; the store looks at no clock.
 """
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from secondlook.annotate import intake, lookups, records, schema
+from secondlook.annotate import campaigns, dealing, drafts, giving, gold, intake, lookups, records, schema
+from secondlook.annotate.campaigns import MOST_VOTES, Settings
+from secondlook.annotate.dealing import Assignment, Batch, Dealt, Turn
+from secondlook.annotate.drafts import Draft
+from secondlook.annotate.folders import making as making
+from secondlook.annotate.gold import Gold
 from secondlook.annotate.intake import Answer, Receipt, Verdict
+from secondlook.annotate.lookups import Counts
 from secondlook.annotate.tasks import Task
-from secondlook.annotate.workers import KEY_BYTES, pseudonym
-from secondlook.errors import BadValue, MissingFile
+from secondlook.annotate.workers import pseudonym
+from secondlook.errors import BadValue, UnknownName
 from secondlook.labels import LabelSpace
 
-DATABASE, KEY = "store.sqlite", "pseudonym.key"
-MOST_VOTES = 100
+if TYPE_CHECKING:
+    from secondlook.annotate.workplace import Workplace
 
 
 class Store:
-    """Tasks, answers and verdicts of one campaign. Open it with `Store.create` or `Store.open`; a context manager.
+    """Tasks, answers and verdicts of one campaign (`Workplace.campaign`); a context manager.
 
     Safe to share between threads, and between processes that open the same folder.
     """
 
-    def __init__(self, folder: Path, engine: sa.Engine) -> None:
-        self.folder, self._engine = folder, engine
-        with self._reading() as connection:
-            row = connection.execute(sa.select(schema.campaigns)).first()
-        if row is None:
-            raise BadValue(str(folder), "is a store without a campaign", "Make one with `secondlook annotate create`.")
+    def __init__(self, workplace: Workplace, name: str, *, owns: bool = False) -> None:
+        self.workplace, self.folder, self.name, self._owns = workplace, workplace.folder, name, owns
+        campaign = schema.campaigns
+        with self.reading() as connection:
+            row = connection.execute(campaign.select().where(campaign.c.name == name)).one()
         self.campaign_id: int = row.campaign_id
-        self.name: str = row.name
         self.labels = LabelSpace.from_dict(row.label_space)
         self.made: dict[str, Any] = row.made
         """How the tasks were made."""
+        self._by_media: dict[str, int] = {}
 
     @classmethod
     def create(
@@ -58,7 +60,7 @@ class Store:
         made: Mapping[str, Any] | None = None,
         key: bytes | None = None,
     ) -> Store:
-        """Makes a store in a folder that is not there yet; a killed run leaves no half of one.
+        """Makes a workplace with one campaign in a folder that is not there yet; a killed run leaves no half of one.
 
         Args:
             folder: where; its parents are made.
@@ -67,61 +69,41 @@ class Store:
             votes: answers asked for a task.
             name: name of the campaign.
             made: how the tasks were made.
-            key: secret of the pseudonyms; drawn afresh if left out. It is kept beside the database, not in it, so that
-                the database can be handed on without it.
+            key: secret of the pseudonyms (`Workplace.create`).
 
         Raises:
             BadValue: if something is in the folder, a video comes twice, or the number of votes makes no sense.
         """
-        if not 1 <= votes <= MOST_VOTES:
-            raise BadValue(votes, f"votes a video must be from 1 to {MOST_VOTES}")
-        if not tasks:
-            raise BadValue(0, "there are no candidates, so there is nothing to ask", "Look at what `audit` found.")
-        videos = Counter(task.video_id for task in tasks)
-        if len(videos) < len(tasks):
-            raise BadValue(videos.most_common(1)[0][0], "this video comes twice among the candidates", "Keep it once.")
-        key = key or secrets.token_bytes(KEY_BYTES)
-        # In the order of the pseudonyms, a task's number tells nothing about its place among the candidates.
-        shown = sorted((pseudonym(key, task.video_id, "v"), task) for task in tasks)
-        with making(folder) as part:
-            part.mkdir(parents=True)
-            (part / KEY).touch(mode=0o600)
-            (part / KEY).write_bytes(key)
-            engine = schema.connect(part / DATABASE)
-            with schema.plain_words(part / DATABASE), engine.execution_options(writes=True).begin() as connection:
-                schema.metadata.create_all(connection)
-                connection.execute(schema.schema_version.insert(), {"version": schema.VERSION})
-                campaign = {"name": name, "label_space": labels.to_dict(), "made": dict(made or {})}
-                made_id = schema.campaigns.insert().returning(schema.campaigns.c.campaign_id)
-                campaign_id = connection.execute(made_id, campaign).scalar_one()
-                _insert_tasks(connection, campaign_id, [task for _, task in shown], votes)
-            engine.dispose()
+        from secondlook.annotate.workplace import Workplace
+
+        settings = Settings(votes=votes)
+        with making(folder) as part, Workplace.create(part, key=key) as workplace:
+            workplace.add(tasks, labels, name=name, settings=settings, made=made)
+            workplace.close()  # before the folder is renamed
         return cls.open(folder)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Store:
-        """Opens a store; one of an older version is brought up to date first.
+    def open(cls, folder: str | Path, campaign: str = "") -> Store:
+        """Opens a campaign, by default the only one; closing it closes its workplace.
 
         Raises:
             MissingFile: if the folder or its database is not there.
-            BadValue: if the database is damaged, locked, of another kind, or of a newer version.
+            UnknownName: if there is no such campaign.
+            BadValue: if the database cannot be opened (`Workplace.open`), or there are several campaigns.
         """
-        folder = Path(folder)
-        path = folder / DATABASE
-        if not path.is_file():
-            raise MissingFile(path, "Give the folder that `secondlook annotate create` or `simulate` made.")
-        engine = schema.connect(path)
+        from secondlook.annotate.workplace import Workplace
+
+        workplace = Workplace.open(folder)
         try:
-            with schema.plain_words(path), engine.execution_options(writes=True).begin() as connection:
-                schema.bring_up_to_date(connection, path)
-            return cls(folder, engine)
+            return cls(workplace, workplace.campaign(campaign).name, owns=True)
         except BaseException:
-            engine.dispose()
+            workplace.close()
             raise
 
     def close(self) -> None:
-        """Lets go of the database. May be called twice."""
-        self._engine.dispose()
+        """Lets go of the database, unless a workplace shares it. May be called twice."""
+        if self._owns:
+            self.workplace.close()
 
     def __enter__(self) -> Store:
         return self
@@ -129,7 +111,111 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    # -- what people give ------------------------------------------------------------------------------------------
+    # -- how it asks -----------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        with self.reading() as connection:
+            return campaigns.state(connection, self.campaign_id)[0]
+
+    @property
+    def paused(self) -> bool:
+        """Whether no task is dealt for now."""
+        with self.reading() as connection:
+            return campaigns.state(connection, self.campaign_id)[1]
+
+    def change(self, **settings: Any) -> None:
+        """Changes settings (`campaigns.Settings`); what is not named stays."""
+        with self.writing() as connection:
+            campaigns.change(connection, self.campaign_id, settings)
+
+    def pause(self) -> None:
+        """Deals nothing from now on; who holds a task may still answer it."""
+        self._pause(True)
+
+    def resume(self) -> None:
+        """Deals again."""
+        self._pause(False)
+
+    def _pause(self, paused: bool) -> None:
+        campaign = schema.campaigns
+        this = campaign.update().where(campaign.c.campaign_id == self.campaign_id)
+        with self.writing() as connection:
+            connection.execute(this.values(paused=paused))
+
+    # -- what one person does (dealing.py, giving.py, drafts.py, gold.py) --------------------------------------------
+
+    def deal(self, worker: str, now_s: float) -> Assignment | None:
+        """The task that a person is to answer now: one they hold, else a new one; None if there is none."""
+        return dealing.deal(self, worker, now_s).assignment
+
+    def dealt(self, worker: str, now_s: float) -> Dealt:
+        """As `deal`; where there is no task, says why: paused, not_qualified, batch_done or nothing_left."""
+        return dealing.deal(self, worker, now_s)
+
+    def prefetch(self, worker: str, now_s: float) -> Assignment | None:
+        """The task after the one that `deal` gives, held from now on, so that its clip can be loaded."""
+        return dealing.prefetch(self, worker, now_s)
+
+    def turn(self, worker: str, now_s: float) -> Turn:
+        """`dealt`, `prefetch` and `batch` at once, for the page that shows them all."""
+        return dealing.turn(self, worker, now_s)
+
+    def batch(self, worker: str, now_s: float) -> Batch:
+        """The batch that a person works on; looking at it deals nothing."""
+        return dealing.batch(self, worker, now_s)
+
+    def next_batch(self, worker: str, now_s: float) -> Batch:
+        """Begins a person's next batch if the present one is done."""
+        return dealing.next_batch(self, worker, now_s)
+
+    def release_expired(self, now_s: float) -> int:
+        """Frees every place whose time ran out; gives how many."""
+        return dealing.release_expired(self, now_s)
+
+    def give(self, answer: Answer, now_s: float) -> Receipt:
+        """Takes one answer of a person who was dealt the task, or a change of it; on disk when this returns.
+
+        Raises:
+            Refused: if it makes no sense, the task is not this person's, or the answer was reviewed already.
+        """
+        with self.writing() as connection:
+            return giving.give(connection, self.campaign_id, len(self.labels), self.key(), answer, now_s)
+
+    def save_draft(self, worker: str, task_id: int, draft: Draft, now_s: float) -> None:
+        """Keeps what stands on a person's page; on disk when this returns."""
+        drafts.save(self, worker, task_id, draft, now_s)
+
+    def draft(self, worker: str, task_id: int) -> Draft | None:
+        """What stood on a person's page, if it was not given since."""
+        return drafts.read(self, worker, task_id)
+
+    def answer_of(self, worker: str, task_id: int) -> Answer | None:
+        """A person's own answer to a task that they were dealt, its last revision."""
+        return drafts.answer_of(self, worker, task_id)
+
+    def set_gold(self, task: int | str, labels: Collection[int]) -> None:
+        """Says what the answer to a task is, by number or video_id: from now on it is gold.
+
+        Raises:
+            BadValue: if there is no such task or label, or the task has answers already.
+        """
+        if not labels or not all(0 <= label < len(self.labels) for label in labels):
+            raise BadValue(list(labels), f"gold labels are at least one label from 0 to {len(self.labels) - 1}")
+        number = task if isinstance(task, int) else self._number_of(task)
+        with self.writing() as connection:
+            lookups.check_tasks(connection, self.campaign_id, {number})
+            gold.set_gold(connection, number, labels)
+
+    def gold_record(self, worker: str) -> Gold:
+        """What a person did on gold tasks."""
+        with self.reading() as connection:
+            worker_id = lookups.worker_id(connection, self.key(), worker)
+            settings, _ = campaigns.state(connection, self.campaign_id)
+            return gold.record(connection, self.campaign_id, worker_id, settings)
+
+    # -- what comes from outside, and what reviewers do ---------------------------------------------------------------
 
     def submit(self, answers: Sequence[Answer]) -> list[int]:
         """Stores answers, all or none, in one transaction; they are on disk when this returns.
@@ -143,8 +229,8 @@ class Store:
             BadValue: for the first answer that cannot be taken: a label that is none, a task that already has all the
                 answers asked for, a worker who already answered it otherwise.
         """
-        with self._writing() as connection:
-            receipts = intake.take(connection, self.campaign_id, len(self.labels), self._key(), answers)
+        with self.writing() as connection:
+            receipts = intake.take(connection, self.campaign_id, len(self.labels), self.key(), answers)
             for receipt in receipts:
                 if receipt.problem:
                     raise receipt.problem
@@ -152,8 +238,8 @@ class Store:
 
     def offer(self, answers: Sequence[Answer]) -> list[Receipt]:
         """Stores the answers that can be taken, in one transaction, and says of each other why it was refused."""
-        with self._writing() as connection:
-            return intake.take(connection, self.campaign_id, len(self.labels), self._key(), answers)
+        with self.writing() as connection:
+            return intake.take(connection, self.campaign_id, len(self.labels), self.key(), answers)
 
     def judge(self, verdicts: Sequence[Verdict]) -> int:
         """Adds a reviewer's verdicts, all or none; the last one of an answer counts.
@@ -162,16 +248,16 @@ class Store:
             How many were new: one that repeats what counts already is not stored again.
 
         Raises:
-            BadValue: if a verdict names no answer of this campaign.
+            BadValue: if a verdict names no answer of this campaign, or one that its worker changed meanwhile.
         """
-        with self._writing() as connection:
-            return intake.judge(connection, self.campaign_id, self._key(), verdicts)
+        with self.writing() as connection:
+            return intake.judge(connection, self.campaign_id, self.key(), verdicts)
 
     def note(self, task_id: int, author: str, text: str, written_s: float | None = None) -> None:
         """Adds a note to a task. The text is data: whoever shows it escapes it."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             lookups.check_tasks(connection, self.campaign_id, {task_id})
-            worker_id = lookups.worker_ids(connection, self._key(), {author})[author]
+            worker_id = lookups.worker_ids(connection, self.key(), {author})[author]
             row = {"task_id": task_id, "worker_id": worker_id, "text": text, "written_s": written_s}
             connection.execute(schema.notes.insert(), row)
 
@@ -187,11 +273,12 @@ class Store:
         if not 1 <= votes <= MOST_VOTES:
             raise BadValue(votes, f"votes a video must be from 1 to {MOST_VOTES}")
         wanted = set(task_ids)
-        with self._writing() as connection:
+        with self.writing() as connection:
             lookups.check_tasks(connection, self.campaign_id, wanted)
             progress = lookups.progress(connection, wanted)
             done = [t for t in sorted(wanted) if progress[t].given >= progress[t].votes]
-            rows = [{"task_id": t, "round": progress[t].round + 1, "votes": votes} for t in done]
+            about = {"votes": votes, "campaign_id": self.campaign_id, "taken": 0}
+            rows = [{"task_id": t, "round": progress[t].round + 1, **about} for t in done]
             if rows:
                 connection.execute(schema.rounds.insert(), rows)
         return done
@@ -200,101 +287,85 @@ class Store:
 
     def tasks(self) -> list[Task]:
         """Every task of the campaign by number, options in shown order."""
-        option = schema.task_options.c
-        with self._reading() as connection:
-            rows = connection.execute(
-                sa.select(schema.tasks)
-                .where(schema.tasks.c.campaign_id == self.campaign_id)
-                .order_by(schema.tasks.c.task_id)
-            ).all()
-            found = defaultdict(list)
-            for task_id, label in connection.execute(
-                sa.select(option.task_id, option.label).order_by(option.task_id, option.position)
-            ):
-                found[task_id].append(label)
-        key = self._key()
-        return [
-            Task(r.video_id, r.path, r.given_label, tuple(found[r.task_id]), r.task_id, pseudonym(key, r.video_id, "v"))
-            for r in rows
-        ]
+        with self.reading() as connection:
+            return list(self.read_tasks(connection).values())
+
+    def task(self, task_id: int) -> Task:
+        """One task.
+
+        Raises:
+            BadValue: if there is none of this number in the campaign.
+        """
+        with self.reading() as connection:
+            found = self.read_tasks(connection, [task_id])
+        if task_id not in found:
+            raise BadValue(task_id, "there is no such task in this campaign")
+        return found[task_id]
+
+    def task_of_media(self, media: str) -> Task | None:
+        """The task whose video is shown under this name; None if there is none."""
+        if not self._by_media:  # tasks never change; two threads may both make the same dictionary
+            key = self.key()
+            self._by_media = {pseudonym(key, video, "v"): number for video, number in self.task_ids().items()}
+        number = self._by_media.get(media)
+        return None if number is None else self.task(number)
 
     def task_ids(self) -> dict[str, int]:
         """Task number by video_id."""
         task = schema.tasks.c
         statement = sa.select(task.video_id, task.task_id).where(task.campaign_id == self.campaign_id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return dict(connection.execute(statement).all())
 
-    def answers(self) -> pa.Table:
-        """Every answer, as one long table (`answers.COLUMNS`, and `task_id`, `answer_id`)."""
-        with self._reading() as connection:
-            return records.read(connection, self.campaign_id)
+    def answers(self, gold: bool = False) -> pa.Table:
+        """Every answer that counts, as one long table (`answers.COLUMNS`, and `task_id`, `answer_id`).
+
+        Answers to gold tasks are left out unless `gold`.
+        """
+        with self.reading() as connection:
+            return records.read(connection, self.campaign_id, gold)
+
+    def counts(self) -> Counts:
+        """How far the campaign is."""
+        with self.reading() as connection:
+            return lookups.counts(connection, self.campaign_id)
 
     def notes(self) -> list[tuple[int, str, str]]:
         """Every note: task number, author's pseudonym, text."""
-        note = schema.notes
-        statement = sa.select(note.c.task_id, schema.workers.c.pseudonym, note.c.text).join_from(note, schema.workers)
-        with self._reading() as connection:
+        note, task = schema.notes, schema.tasks
+        statement = (
+            sa.select(note.c.task_id, schema.workers.c.pseudonym, note.c.text)
+            .select_from(note.join(schema.workers).join(task, task.c.task_id == note.c.task_id))
+            .where(task.c.campaign_id == self.campaign_id)
+        )
+        with self.reading() as connection:
             return [(t, author, text) for t, author, text in connection.execute(statement.order_by(note.c.note_id))]
 
     def pseudonym(self, person: str) -> str:
         """The name under which a person's answers stand in this store."""
-        return pseudonym(self._key(), person)
+        return pseudonym(self.key(), person)
 
-    def _key(self) -> bytes:
-        path = self.folder / KEY
-        if not path.is_file():
-            raise MissingFile(path, "Without it a worker cannot be told from a new one. Put it back beside the store.")
-        return path.read_bytes()
+    def key(self) -> bytes:
+        """The secret of the pseudonyms."""
+        return self.workplace.key()
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with schema.plain_words(self.folder / DATABASE), self._engine.begin() as connection:
-            yield connection
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection in a transaction that only reads."""
+        return self.workplace.reading()
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with (
-            schema.plain_words(self.folder / DATABASE),
-            self._engine.execution_options(writes=True).begin() as connection,
-        ):
-            yield connection
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A connection in a transaction that holds the write lock. Never one inside another."""
+        return self.workplace.writing()
 
+    def read_tasks(self, connection: sa.Connection, task_ids: Sequence[int] | None = None) -> dict[int, Task]:
+        """Tasks of the campaign by number; only these, if they are given."""
+        return lookups.read_tasks(connection, self.campaign_id, self.key(), task_ids)
 
-@contextmanager
-def making(folder: str | Path) -> Iterator[Path]:
-    """A folder that appears whole or not at all: work in the path given, which is renamed at the end.
-
-    Raises:
-        BadValue: if there is something at `folder` already.
-    """
-    folder = Path(folder)
-    if (folder / DATABASE).exists():
-        raise BadValue(
-            str(folder),
-            "there is a store here already, and answers are never overwritten",
-            "Give another folder with -o, or add to this one with `secondlook annotate import`.",
-        )
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise BadValue(str(folder), "is not an empty folder", "Give a new folder with -o.")
-    part = folder.with_name(f".{folder.name}.part-{secrets.token_hex(4)}")
-    try:
-        yield part
-        if folder.exists():
-            folder.rmdir()
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _insert_tasks(connection: sa.Connection, campaign_id: int, tasks: Sequence[Task], votes: int) -> None:
-    for chunk in lookups.chunks(enumerate(tasks, start=1)):
-        rows, options, rounds = [], [], []
-        for number, task in chunk:
-            about = {"video_id": task.video_id, "path": task.path, "given_label": task.given_label}
-            rows.append({"task_id": number, "campaign_id": campaign_id, **about})
-            options += [{"task_id": number, "position": i, "label": label} for i, label in enumerate(task.options)]
-            rounds.append({"task_id": number, "round": 1, "votes": votes})
-        connection.execute(schema.tasks.insert(), rows)
-        connection.execute(schema.task_options.insert(), options)
-        connection.execute(schema.rounds.insert(), rounds)
+    def _number_of(self, video_id: str) -> int:
+        task = schema.tasks.c
+        this = sa.select(task.task_id).where(task.campaign_id == self.campaign_id, task.video_id == video_id)
+        with self.reading() as connection:
+            number = connection.scalar(this)
+        if number is None:
+            raise UnknownName("video", video_id, self.task_ids())
+        return int(number)
