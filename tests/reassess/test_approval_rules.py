@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondlook import catalog, tables
+from secondlook import tables
 from secondlook.errors import BadValue, UnknownName
 from secondlook.reassess import approval_rules, majority
 from secondlook.reassess._sets import Reassessed
@@ -281,11 +281,6 @@ def test_majority_by_hand() -> None:
     assert labels({1}, {2}, {2}, verdicts="arr") == ([1], "majority/-given")
     assert labels({1}, {2}, {2}, verdicts="arr", rejected="count") == ([2], "majority/-given")
     assert labels(set(), set()) == ([0], "failed")
-
-
-def test_both_are_plug_ins() -> None:
-    assert catalog.names("reassess") == ("approval_rules", "majority")
-    assert catalog.describe("reassess")["approval_rules"].startswith("Reviewer-approved majority")
 
 
 def long_table() -> st.SearchStrategy[list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Reassessed sets for other programs (JSON, CSV, k-hot array); the worker table and the re-post list as CSV."""
+"""Reassessed sets for other programs (JSON, CSV, Parquet, k-hot array); worker table and re-post list as CSV."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.parquet
 
 from secondlook import tables
 from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.reassess._sets import Reassessed
 
-FORMATS = (".json", ".csv", ".npy")
+FORMATS = (".json", ".csv", ".npy", ".parquet")
 REPOST_COLUMNS = ("video_id", "rule", "approved", "answers")
 
 
@@ -51,6 +52,7 @@ def write_sets(labels: pa.Table, space: LabelSpace, path: str | Path, videos: pa
     * `.json`: a list of lists of label indices in video order, as ReaL labels are kept (L. Beyer et al., "Are we done
       with ImageNet?", 2020).
     * `.csv`: video_id, given label, labels by name separated by `|`, rule.
+    * `.parquet`: video_id, given label, labels (a list of names), indices (a list), rule; plain Parquet.
     * `.npy`: uint8 `N x K`, 1 where the label is in the set; read it with `numpy.load(path, allow_pickle=False)`.
 
     Args:
@@ -82,6 +84,8 @@ def write_sets(labels: pa.Table, space: LabelSpace, path: str | Path, videos: pa
             ("video_id", "given_label", "labels", "rule"),
             ((v, _name(space, y), "|".join(space.names[i] for i in found), rule) for v, y, rule, found in rows),
         )
+    elif path.suffix.lower() == ".parquet":
+        pyarrow.parquet.write_table(_as_table(rows, space), part, compression="zstd")
     else:
         k_hot_NK = np.zeros((len(rows), len(space)), np.uint8)
         for n, row in enumerate(rows):
@@ -110,6 +114,44 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_probabilities(result: Reassessed, space: LabelSpace, path: str | Path) -> int:
+    """How probable each label that was asked about is, as CSV or Parquet, with its name; gives the number of rows.
+
+    Raises:
+        BadValue: if the rule gives no probabilities, or the ending is neither .csv nor .parquet.
+    """
+    path = Path(path)
+    found = result.probabilities
+    if found is None:
+        raise BadValue(
+            result.settings["rule"], "gives label sets and no probabilities", "Use --rule dawid_skene, glad or mace."
+        )
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise BadValue(str(path), "probabilities are a .csv or .parquet file", "Name it probabilities.csv.")
+    names = pa.array([space.names[label] for label in found["label"].to_pylist()], pa.string())
+    table = found.add_column(2, "label_name", names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        pyarrow.parquet.write_table(table, path, compression="zstd")
+    return int(table.num_rows)
+
+
+def _as_table(rows: Sequence[Sequence[object]], space: LabelSpace) -> pa.Table:
+    video_ids, given, rules, sets = zip(*rows, strict=True) if rows else ((), (), (), ())
+    named = [[space.names[label] for label in found] for found in sets]
+    return pa.table(
+        {
+            "video_id": pa.array(video_ids, pa.string()),
+            "given_label": pa.array([_name(space, label) for label in given], pa.string()),
+            "labels": pa.array(named, pa.list_(pa.string())),
+            "indices": pa.array(sets, pa.list_(pa.int32())),
+            "rule": pa.array(rules, pa.string()),
+        }
+    )
 
 
 def _name(space: LabelSpace, label: int) -> str:

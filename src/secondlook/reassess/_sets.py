@@ -31,6 +31,9 @@ class Reassessed:
     """video_ids to post again."""
     settings: Mapping[str, Any]
     """The rule and its options."""
+    probabilities: pa.Table | None = None
+    """Of rules that give them, one row a label that was asked about: `video_id`, `label`, `probability` that it holds,
+    `votes` (answers that chose it), `asked` (answers that could have)."""
 
     @property
     def by_rule(self) -> dict[str, int]:
@@ -99,6 +102,8 @@ def reassessed(
     answers_N: Ints,
     failed_N: Bools,
     settings: Mapping[str, Any],
+    workers_W: Mapping[str, pa.Array] | None = None,
+    probabilities: pa.Table | None = None,
 ) -> Reassessed:
     """The labels table of what a rule decided.
 
@@ -113,6 +118,8 @@ def reassessed(
         answers_N: answers given.
         failed_N: tasks to post again.
         settings: the rule and its options.
+        workers_W: further columns of the worker table, in the order of `votes.workers_W`.
+        probabilities: see `Reassessed`.
     """
     width = int(max(counts.label_P.max(initial=0), votes.given_N.max(initial=0))) + 1
     has_given_N = votes.given_N != tables.UNLABELLED
@@ -127,6 +134,7 @@ def reassessed(
     dropped_N = has_given_N & ~given_in_N & ~empty_N
     names, code_N = np.unique(rule_N.astype(str), return_inverse=True)
     rule = np.array([*names, *(f"{name}/-given" for name in names)], dtype=object)[code_N + len(names) * dropped_N]
+    voted_P = counts.votes_P > 0
     table = pa.table(
         {
             "video_id": pa.array(votes.tasks_N, pa.string()),
@@ -135,12 +143,15 @@ def reassessed(
             "rule": pa.array(rule, pa.string()),
             "approved": approved_N,
             "answers": answers_N,
-            "voted": _lists(counts.task_P, counts.label_P, len(votes.tasks_N)),
-            "votes": _lists(counts.task_P, counts.votes_P, len(votes.tasks_N)),
+            "voted": _lists(counts.task_P[voted_P], counts.label_P[voted_P], len(votes.tasks_N)),
+            "votes": _lists(counts.task_P[voted_P], counts.votes_P[voted_P], len(votes.tasks_N)),
         }
     )
     failed = tuple(str(video_id) for video_id in votes.tasks_N[failed_N])
-    return Reassessed(tables.conform(tables.LABELS, table), workers.record(votes), failed, settings)
+    record = workers.record(votes)  # in the order of votes.workers_W: both ascend
+    for name, column in (workers_W or {}).items():
+        record = record.append_column(name, column)
+    return Reassessed(tables.conform(tables.LABELS, table), record, failed, settings, probabilities)
 
 
 def _lists(task: Ints, values: Ints, count: int) -> pa.ListArray:
