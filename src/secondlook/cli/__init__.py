@@ -19,8 +19,8 @@ from secondlook.errors import SecondlookError
 
 ORDER = (
     "demo", "draw", "index", "prepare", "flow", "pose", "language", "weights", "pretrain", "train", "predict", "fuse",
-    "stream", "similar", "explain", "evaluate_explanations", "foci", "audit", "annotate", "reassess", "evaluate",
-    "report", "study", "export", "show", "figure", "list",
+    "stream", "similar", "explain", "evaluate_explanations", "foci", "audit", "annotate", "serve", "reassess",
+    "evaluate", "report", "study", "export", "show", "figure", "list",
 )  # fmt: skip
 """Order of the verbs in the help (as file names): that of the data. A verb that is not named here comes after them."""
 

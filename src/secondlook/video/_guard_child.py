@@ -30,6 +30,12 @@ def _prepare(**arguments: Any) -> Clip:
     return prepare_file(**arguments)
 
 
+def _proxy(**arguments: Any) -> Clip:
+    from secondlook.video.proxy import make_proxy
+
+    return make_proxy(**arguments)
+
+
 def _flow(**arguments: Any) -> Clip:
     from secondlook.video.flow_store import flow_file
 
@@ -46,6 +52,7 @@ TASKS: dict[str, Callable[..., Clip]] = {
     "decode": _decode,
     "probe": decode.probe,
     "prepare": _prepare,
+    "proxy": _proxy,
     "flow": _flow,
     "pose": _pose,
 }

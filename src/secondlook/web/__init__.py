@@ -1,0 +1,1 @@
+"""Thin pages: read a table, fill a template, store an answer."""
