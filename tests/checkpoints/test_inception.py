@@ -156,14 +156,13 @@ def test_rgb_weights_start_a_flow_network(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("shape", [(21, 209, 212), (14, 225, 241)])
-def test_s3d_computes_what_torchvision_computes(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_s3d_computes_what_torchvision_computes(tmp_path: Path) -> None:
     """With three frames of features, and with more than 7 x 7 places."""
     state = sane(layouts.torchvision_s3d(9))
     save_file(state, tmp_path / "w.safetensors")
     network = s3d.build("s3d", 9).eval()
     assert load_published(network, tmp_path / "w.safetensors").complete
-    x_BCTHW = torch.randn(1, 3, *shape, generator=torch.Generator().manual_seed(2))
+    x_BCTHW = torch.randn(1, 3, 17, 225, 241, generator=torch.Generator().manual_seed(2))
     assert close(network(x_BCTHW), s3d_logits(state, x_BCTHW))
 
 

@@ -162,6 +162,7 @@ def calm(shapes: layouts.Shapes) -> State:
     return {n: t * 0.2 if n.endswith("norm_c.weight") else t for n, t in sane(shapes).items()}
 
 
+@pytest.mark.spec("label-reassessment", "I5")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_computes_what_the_publisher_computes(name: str, tmp_path: Path) -> None:
     shapes, publishers_forward = PUBLISHED[name]

@@ -102,13 +102,15 @@ def test_the_same_r2plus1d_18_file_is_two_networks(tmp_path: Path) -> None:
     assert shapes == layouts_torchvision.torchvision_r2plus1d((2, 2, 2, 2), 9, layouts_torchvision.R2PLUS1D_18)
     state = sane(shapes)
     torch.save(state, tmp_path / "w.pth")
+    with torch.no_grad():
+        logits_of = {pool: published(state, clip(), pool=pool) for pool in (True, False)}
     for name, pool in (("r3d:r2plus1d-18", True), ("r2plus1d:18", False)):
         network = make(name, 9).eval()
         report = load_published(network, tmp_path / "w.pth")
         assert report.complete
         assert "a further max-pool after the stem" in report.words()
         with torch.no_grad():
-            right, wrong = published(state, clip(), pool=pool), published(state, clip(), pool=not pool)
+            right, wrong = logits_of[pool], logits_of[not pool]
             logits_BK = network(clip())
         assert torch.allclose(logits_BK, right, atol=1e-4 * right.std().item(), rtol=1e-4)
         assert not torch.allclose(logits_BK, wrong, atol=1e-2 * right.std().item())

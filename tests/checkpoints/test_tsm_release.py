@@ -112,6 +112,7 @@ CASES: dict[str, tuple[str, dict, layouts.Shapes, int, Callable[[State, Tensor],
 }
 
 
+@pytest.mark.spec("label-reassessment", "I5")
 @pytest.mark.parametrize("case", CASES)
 def test_loads_and_computes_what_the_release_computes(case: str, tmp_path: Path) -> None:
     name, options, shapes, keys, publishers_forward = CASES[case]

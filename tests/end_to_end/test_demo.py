@@ -27,6 +27,7 @@ def told(tmp_path_factory):
     return folder, secondlook("demo", "-o", folder, "--clips", 80, "--epochs", 1, "--explained", 2, "--json")
 
 
+@pytest.mark.spec("label-reassessment", "P3")
 @pytest.mark.timeout(300)
 def test_every_step_left_its_file(told):
     folder, _ = told
@@ -42,6 +43,7 @@ def test_every_step_left_its_file(told):
         assert (folder / name).is_file()
 
 
+@pytest.mark.spec("label-reassessment", "P3")
 def test_reassessed_labels_are_nearer_to_the_truth(told):
     """True sets are known and simulated people mostly see them; after one epoch few options hold, so both may tie."""
     folder, result = told

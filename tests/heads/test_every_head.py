@@ -247,14 +247,14 @@ def test_any_head_on_any_backbone(family: str) -> None:
     clip = module.CARDS[variant].clip
     refused = set()
     for name in HEADS:
-        with torch.device("meta"):
-            try:
-                network = module.build(variant, 5, name)
-                logits_BK = network(torch.empty(2, clip.channels, clip.frames, clip.height, clip.width))
-            except BadValue:
-                refused.add(name)
-            else:
-                assert logits_BK.shape == (2, 5)
+        try:
+            network = module.build(variant, 5, name).eval()
+            with torch.no_grad():
+                logits_BK = network(torch.zeros(2, clip.channels, clip.frames, clip.height, clip.width))
+        except BadValue:
+            refused.add(name)
+        else:
+            assert logits_BK.shape == (2, 5)
     assert refused <= {"single_frame", "stage_fusion"}
 
 

@@ -22,6 +22,7 @@ def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+@pytest.mark.spec("label-reassessment", "I5")
 def test_a_seed_gives_the_same_network_and_leaves_the_global_generator_alone() -> None:
     card = find_card("tsm:tiny")
     before = torch.get_rng_state()

@@ -45,7 +45,9 @@ def html(campaign) -> str:
 
 def test_every_section_is_there(campaign):
     sections = page.write(campaign, campaign / "report.html")
-    assert sections == ["accuracy", "labels", "explanations", "confusion", "training", "data", "made"]
+    assert sections == [
+        "accuracy", "real", "labels", "explanations", "confusion", "source-tables", "training", "data", "made"
+    ]  # fmt: skip
 
 
 def test_page_is_well_formed_and_asks_the_network_for_nothing(html):

@@ -115,6 +115,7 @@ def test_a_study_of_which_nothing_was_made_still_has_its_page(listed: DataSet, t
     assert "no time" in (tmp_path / "study.html").read_text()
 
 
+@pytest.mark.spec("label-reassessment", "I5")
 def test_weights_that_are_not_there_are_named_before_anything_runs(listed: DataSet, tmp_path: Path) -> None:
     text = STUDY.replace('train: {model: "good:tiny"}', 'train: {model: "good:tiny", weights: weights/w.pth}')
     study = schema.read(text)

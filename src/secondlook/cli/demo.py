@@ -22,6 +22,8 @@ MODELS = {"resnet3d": "resnet3d:tiny", "r2plus1d": "r2plus1d:tiny"}
 METHODS = ("grad_cam", "lrp")
 """Shown of each clip, the coarse picture and the one whose parts add up; their truth is measured on a few clips."""
 MEASURED = 6
+CONTROLS = 20
+"""Videos drawn at random beside the disputed ones, so that the gain can be held against chance."""
 RECIPE = ("--lr", "0.004", "--label-smoothing", "0.1", "--weight-decay", "0.02", "--jitter", "0.2")
 FAST_INPUT = ("--frames", "12", "--size", "48x48")
 """For drawn videos: they are square and small, and the demo must end within minutes on two cores."""
@@ -118,24 +120,20 @@ class _Story:
         """Steps 5 to 10: candidates, answers, label sets, scores, page."""
         candidates, answers = self.output / "candidates.parquet", self.output / "answers"
         labels, scores = self.output / "labels.parquet", self.output / "scores.json"
+        self._verb("language", "embed", self.videos, "-o", self.output / "label_vectors.parquet")
+        honest = ("--controls", CONTROLS, "--random-options", 1) if simulated else ()
         self._verb(
-            "audit",
-            *self.predictions,
-            "--videos",
-            self.videos,
-            "--split",
-            "test",
-            "--seed",
-            self.seed,
-            "-o",
-            candidates,
-        )
+            "audit", *self.predictions, "--videos", self.videos, "--split", "test", *honest, "--seed", self.seed,
+            "-o", candidates,
+        )  # fmt: skip
         reviewed: tuple[Any, ...] = ()
         if simulated:
             shutil.rmtree(answers, ignore_errors=True)
             self._verb("annotate", "simulate", candidates, "--videos", self.videos, "--seed", self.seed, "-o", answers)
+            few = ("--seeds", 4, "--votes", "1,3,5", "--spam", "0,0.2,0.4")
+            self._verb("annotate", "recovery", self.videos, candidates, *few, "-o", self.output / "recovery.json")
             self._verb("reassess", answers, "--videos", self.videos, "-o", labels)
-            reviewed = ("--labels", labels)
+            reviewed = ("--labels", labels, "--controls", "--candidates", candidates, "--answers", answers)
         self._verb("evaluate", *self.predictions, *reviewed, "--videos", self.videos, "--split", "test", "-o", scores)
         self._verb("report", self.output, "-o", self.report)
         self.candidates, self.answers = candidates, answers
@@ -198,9 +196,7 @@ class _Story:
             lines += [
                 f"Next, ask people about the disputed videos in {self.candidates}:",
                 f"  secondlook annotate create {self.candidates} --votes 3 -o {self.answers}",
-                f"  secondlook annotate questions {self.answers} -o questions.csv    (put them to people)",
-                f"  secondlook annotate import {self.answers} answered.csv",
-                f"  secondlook reassess {self.answers} -o {self.output / 'labels.parquet'}",
+                f"  secondlook serve {self.answers}    (they answer in a browser; the results page does the rest)",
             ]
         return "\n".join([*lines, f"Done in {seconds / 60:.1f} minutes. Open {self.report.resolve()}"])
 

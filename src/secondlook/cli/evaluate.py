@@ -31,6 +31,23 @@ def run(
         Path | None,
         typer.Option(help="Folder for tables and pictures by class: accuracy, confusions, precision-recall, ratios."),
     ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Folder of the answers, for --controls and for tables 4.5 and 4.6.")
+    ] = None,
+    candidates: Annotated[Path | None, typer.Option(help="What people were asked, for --controls.")] = None,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="Measure what chance, selection, held-out models and merge rules make of it."),
+    ] = False,
+    source_tables: Annotated[
+        Path | None, typer.Option(help="Folder for tables 4.3 to 5.2 in the layout of the source, CSV and Markdown.")
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(help="Label vectors: does likeness of labels go with confusion?")
+    ] = None,
+    unjudged: Annotated[
+        str, typer.Option(help="Answers without a verdict: `refuse`, `approve` or `reject`.")
+    ] = "refuse",
     over_splits: Annotated[
         bool,
         typer.Option("--over-splits", help="Each table is one of the dataset's splits; tells each and their mean."),
@@ -46,12 +63,18 @@ def run(
     the mean in which splits count alike. With --details and two or more tables, the accuracy of each class under the
     first is divided by that under each other one: give flow first, then RGB.
 
+    With --controls (and --labels, --candidates, --answers) the gain is held against what equally many random labels
+    would give, against models that proposed no options, against every merge rule, and, where correctly classified
+    videos were drawn as controls, against an estimate over all videos that can fall.
+
     Example: `secondlook evaluate a.parquet b.parquet --labels labels.parquet --videos videos.parquet -o scores.json`
     """
     from secondlook import tables
-    from secondlook.audit import name_models, read_video_rows
-    from secondlook.evaluate.scores import score, write
+    from secondlook.audit import align, name_models, read_video_rows
+    from secondlook.cli._controls import check_inputs, measure_controls, read_answers, say_controls
+    from secondlook.evaluate.scores import score_aligned, write
 
+    check_inputs(controls, labels, candidates, answers, unjudged)
     tops = numbers(top)
     read = [read_video_rows(path) for path in predictions]
     if over_splits:
@@ -62,14 +85,36 @@ def run(
     models = dict(zip(name_models(read, predictions), read, strict=True))
     reassessed = None if labels is None else tables.read(tables.LABELS, labels)
     listed = None if videos is None else tables.read(tables.VIDEOS, videos)
-    options = {"top_k": top_k, "top": list(tops), "split": split, "resamples": resamples, "confidence": confidence}
-    scores = score(models, reassessed, listed, top_k=top_k, top=tops, split=split, resamples=resamples,
-                   confidence=confidence, seed=seed)  # fmt: skip
+    options: dict[str, Any] = {
+        "top_k": top_k, "top": list(tops), "split": split, "resamples": resamples, "confidence": confidence
+    }  # fmt: skip
+    if tops and min(tops) < 1:
+        raise BadValue(list(tops), "every k must be at least 1", "Give --top 1,3,5.")
+    aligned = align(models, listed, top_k=max(tops) if tops else top_k, split=split)
+    cards = {name: str(tables.made(table).get("model", "")) for name, table in models.items()}
+    scores = score_aligned(
+        aligned, reassessed, vectors=None if vectors is None else tables.read(tables.LABEL_VECTORS, vectors),
+        cards=cards, top=tops or (top_k,), split=split, resamples=resamples, confidence=confidence, seed=seed,
+    )  # fmt: skip
+    said, answers_hash = (None, {}) if answers is None else read_answers(answers, aligned.labels)
+    if controls and reassessed is not None and candidates is not None and said is not None:
+        scores["controls"] = measure_controls(
+            aligned, reassessed, candidates, said, tops or (top_k,), unjudged, resamples, confidence, seed
+        )
+        options |= {"controls": True, "unjudged": unjudged}
     result = dict(scores)
     if output is not None:
-        inputs = [*predictions, *(path for path in (labels, videos) if path is not None)]
-        write(scores, output, tables.provenance("evaluate", options, inputs, seed))
+        inputs = [*predictions, *(path for path in (labels, videos, candidates, vectors) if path is not None)]
+        made = tables.provenance("evaluate", options, inputs, seed)
+        made["inputs"] |= answers_hash
+        write(scores, output, made)
         result["wrote"] = str(output)
+    if source_tables is not None:
+        from secondlook.evaluate import source_tables as of_source
+
+        found = of_source.build(scores, aligned, said, unjudged=unjudged)
+        of_source.write(found, source_tables)
+        result["source_tables"] = {"folder": str(source_tables), "tables": [table.number for table in found]}
     if details is not None:
         from secondlook.cli._details import write_details
 
@@ -78,6 +123,7 @@ def run(
         _say_accuracy(scores)
         _say_pairs(scores)
         _say_truth(scores)
+        say_controls(scores.get("controls"))
     finish(result, words(result), as_json, sum(x["count"] for x in scores["left_out"] if x["failed"]))
 
 
@@ -162,8 +208,13 @@ def words(result: Mapping[str, Any]) -> str:
             lines.append(f"ReaL with dropped videos counted by their given label: {told}.")
         lines.append(looked["statement"])
     lines += left_out_words(result["left_out"])
+    lines += result.get("controls", {}).get("said", [])
+    lines += _likeness_words(result["likeness"])
     if "wrote" in result:
         lines.append(f"wrote {result['wrote']}")
+    if "source_tables" in result:
+        about = result["source_tables"]
+        lines.append(f"wrote tables {', '.join(about['tables'])} of the source to {about['folder']}")
     if "details" in result:
         lines.append(f"wrote {len(result['details']['files'])} files by class to {result['details']['folder']}")
         lines += [
@@ -174,6 +225,19 @@ def words(result: Mapping[str, Any]) -> str:
             for name, found in result["details"]["models"].items()
         ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _likeness_words(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    named = [(f"confusions of {name}", value) for name, value in found["confusion"].items()]
+    named += [("co-occurrence", found["co_occurrence"])] if found["co_occurrence"] else []
+    return [
+        f"cosine of labels and {name}: Spearman's rho {value['rho']:+.3f} [{value['low']:+.3f}, {value['high']:+.3f}] "
+        f"over {value['pairs']} pairs"
+        for name, value in named
+        if value["rho"] is not None
+    ]
 
 
 def _over_splits(

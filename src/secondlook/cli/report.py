@@ -16,12 +16,16 @@ def run(
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "",
     clips: Annotated[int, typer.Option(min=0, help="Disputed clips to show.")] = 24,
     explanations: Annotated[int, typer.Option(min=0, help="Explanations to show.")] = 12,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the same tables and figures as this Markdown file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-contained HTML page: accuracy, disputed clips, explanations, confusion, curves, data.
 
     Takes what it finds in FOLDER and in the folders in it: tables, runs, scores, explanations. The page opens from disk
-    without a network, on a phone too.
+    without a network, on a phone too. With --markdown the tables are written as text, and the figures as SVG files in a
+    folder beside it.
 
     Example: `secondlook report work -o work/report.html`
     """
@@ -30,8 +34,12 @@ def run(
     path = output or folder / "report.html"
     with progress("putting in clips and pictures", None) as advance:
         sections = page.write(
-            folder, path, title=title, most_clips=clips, most_explanations=explanations, advance=advance
-        )
+            folder, path, title=title, most_clips=clips, most_explanations=explanations, advance=advance,
+            text=markdown,
+        )  # fmt: skip
     size = path.stat().st_size
     words = f"wrote {path} ({size / 1e6:.1f} MB): {', '.join(sections)}"
-    finish({"report": str(path), "bytes": size, "sections": sections}, words, as_json)
+    result = {"report": str(path), "bytes": size, "sections": sections}
+    if markdown is not None:
+        result["markdown"], words = str(markdown), f"{words}\nwrote {markdown}"
+    finish(result, words, as_json)

@@ -26,9 +26,9 @@ def co_occurrence(
         min_videos: leave out classes A with fewer reviewed videos.
 
     Returns:
-        `{"given", "given_name", "videos", "with", "with_name", "count", "share", "reverse_share", "same_group"}` for
-        each pair that occurs, by falling share, then by falling count. `reverse_share` is None where no video is given
-        as B; `same_group` is None where there are no groups.
+        `{"given", "given_name", "videos", "with", "with_name", "with_videos", "count", "share", "reverse_share",
+        "same_group"}` for each pair that occurs, by falling share, then by falling count. `with_videos` are reviewed
+        and given as B; where there are none `reverse_share` is None; `same_group` is None where there are no groups.
     """
     classes = len(labels)
     total_K = np.bincount(given_N[sets.size_N > 0], minlength=classes)
@@ -49,6 +49,7 @@ def co_occurrence(
                 "videos": int(total_K[a]),
                 "with": b,
                 "with_name": labels.names[b],
+                "with_videos": int(total_K[b]),
                 "count": int(count_KK[a, b]),
                 "share": float(share_KK[a, b]),
                 "reverse_share": float(share_KK[b, a]) if total_K[b] else None,
@@ -63,3 +64,28 @@ def across_groups(pairs: list[dict[str, Any]]) -> dict[str, int]:
     within = sum(pair["count"] for pair in pairs if pair["same_group"])
     across = sum(pair["count"] for pair in pairs if pair["same_group"] is False)
     return {"within": within, "across": across}
+
+
+def heat(pairs: list[dict[str, Any]], labels: LabelSpace, *, most: int = 24) -> dict[str, Any]:
+    """Shares among the labels that take part in most added labels, for a picture.
+
+    Args:
+        pairs: of `co_occurrence`.
+        labels: the classes.
+        most: so many of them.
+
+    Returns:
+        `{"labels": names, "share": matrix}`: row given, column also chosen, in index order; 0 where a
+        pair never occurs.
+    """
+    part_K = np.zeros(len(labels), np.int64)
+    for pair in pairs:
+        part_K[[pair["given"], pair["with"]]] += pair["count"]
+    chosen = np.sort(np.argsort(-part_K, kind="stable")[:most])
+    chosen = chosen[part_K[chosen] > 0]
+    place = {int(k): i for i, k in enumerate(chosen)}
+    share = np.zeros((len(chosen), len(chosen)))
+    for pair in pairs:
+        if pair["given"] in place and pair["with"] in place:
+            share[place[pair["given"]], place[pair["with"]]] = pair["share"]
+    return {"labels": [labels.names[k] for k in chosen], "share": np.round(share, 6).tolist()}

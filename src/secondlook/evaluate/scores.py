@@ -25,22 +25,30 @@ models        one a model:
     original_error     difference original - true, on the videos whose true set is known                        (2)
     real_error         difference real - true, likewise                                                     (1) (2)
     closer             true where |real_error| < |original_error|                                           (1) (2)
+    gain_test          McNemar, real (a) against original_kept (b): as in `pairs`, without names                (1)
   confusion     {"counts": K x K, "by_row": K x K}; row = given label, column = predicted
   per_class     [{"label", "name", "group", "n", "top1", "top5", "top1_real", "top5_real"}] counts, by given label
   per_group     [{"group", "n", "group_hit", "top1", "top5", "top1_real", "top5_real"}]; group_hit: right coarse group
+  gains         {metric: {"per_class", "per_group"}}: rows of `gains.gains`, real_with_dropped against original  (1)
 pairs         one for each two models, metric and "against" (original, real, true):
   a, b, metric, against, both, only_a, only_b, neither, chi2, p_chi2, p_exact, test, p, difference (a - b)
 review        None, or what the second look changed:                                                            (1)
   reviewed, changed, dropped, elsewhere, keeps_given, lost_given, statement,
   set_sizes {"histogram": {size: videos}, "mean", "max"} over reviewed videos, rules {rule: videos},
   approvals [{"approved", "videos", "any": {"yes", "no"}, "all": {"yes", "no"}}],
-  co_occurrence [the 20 most frequent pairs, see `co_occurrence`], groups {"within", "across"}
+  co_occurrence [the 20 pairs of the highest share, see `co_occurrence` and `patterns.typed`],
+  groups {"within", "across"}, relations [see `patterns.by_relation`],
+  heat {"labels": [names], "share": matrix}: co-occurrence among the labels that take part most
+likeness      None, or rank correlation of label cosines with confusions and co-occurrence (`likeness.correlation`):
+              {"confusion": {model: correlation}, "co_occurrence": correlation or None}                         (3)
 truth         None, or {"known": videos, "given": recovery, "reassessed": recovery (1)}: how well the sets recover the
               true ones, on reviewed videos (all known ones where there was no review);                           (2)
               recovery = {"videos", "precision", "recall", "jaccard", "exact", "right", "labels", "true_labels"}
+controls      only where they were asked for: see `controls`
 made          how it was made (`tables.provenance`); only in the file
 ```
-(1) only with a labels table; (2) only where the videos table knows the true sets. Per class and group, `*_real` counts
+(1) only with a labels table; (2) only where the videos table knows the true sets; (3) with label vectors. Per class and
+group, `*_real` counts
 dropped videos with {given label}, so that n is the same.
 """
 
@@ -62,9 +70,12 @@ from secondlook.errors import BadValue
 from secondlook.evaluate import confusion
 from secondlook.evaluate.accuracy import hits, per_class, per_group
 from secondlook.evaluate.bootstrap import Outcome, Resampled, groups_or_none, resample
-from secondlook.evaluate.co_occurrence import across_groups, co_occurrence
+from secondlook.evaluate.co_occurrence import across_groups, co_occurrence, heat
+from secondlook.evaluate.gains import gains
 from secondlook.evaluate.label_sets import LabelSets
+from secondlook.evaluate.likeness import likeness
 from secondlook.evaluate.paired import mcnemar
+from secondlook.evaluate.patterns import by_relation, typed
 from secondlook.evaluate.real import Review, approvals, review, set_sizes
 from secondlook.evaluate.truth import recovery
 
@@ -111,10 +122,41 @@ def score(
     if top and min(top) < 1:
         raise BadValue(list(top), "every k must be at least 1", "Give --top 1,3,5.")
     aligned = align(predictions, videos, top_k=max(top) if top else top_k, split=split)
+    cards = {name: str(tables.made(table).get("model", "")) for name, table in predictions.items()}
+    return score_aligned(
+        aligned, labels, cards=cards, top=top or (top_k,), split=split, resamples=resamples, confidence=confidence,
+        seed=seed,
+    )  # fmt: skip
+
+
+def score_aligned(
+    aligned: Aligned,
+    labels: pa.Table | None = None,
+    *,
+    vectors: pa.Table | None = None,
+    cards: Mapping[str, str] | None = None,
+    top: Sequence[int] = (5,),
+    split: str = "",
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`score` for predictions that are aligned already.
+
+    Args:
+        aligned: models on the same videos.
+        labels: reassessed label sets.
+        vectors: of the labels, for `likeness`.
+        cards: model name -> name of its card.
+        top: every k; top-1 is always measured.
+        split: that the videos were taken from.
+        resamples: of the bootstrap.
+        confidence: of the intervals.
+        seed: of the bootstrap.
+    """
     looked = None if labels is None else review(labels, aligned)
     true, known_N = _true_sets(aligned)
-    kept = sorted({1, *(min(k, aligned.top_k) for k in (top or (top_k,)))})
-    metrics = {f"top{k}": k for k in kept}
+    metrics = metrics_of(aligned, top)
     outcomes = {
         f"{ranking.name}/{metric}/{against}": outcome
         for ranking in aligned.rankings
@@ -123,7 +165,7 @@ def score(
     }
     group_N = groups_or_none(aligned.group_N)
     measured = resample(outcomes, group_N=group_N, resamples=resamples, confidence=confidence, seed=seed)
-    cards = {name: tables.made(table).get("model", "") for name, table in predictions.items()}
+    about = {"resamples": resamples, "confidence": confidence, "seed": seed}
     return {
         "layout": LAYOUT,
         "n": len(aligned.given_N),
@@ -137,17 +179,12 @@ def score(
             "names": list(aligned.labels.names),
             "groups": [x.group for x in aligned.labels.labels],
         },
-        "bootstrap": {
-            "resamples": resamples,
-            "confidence": confidence,
-            "seed": seed,
-            "unit": measured.unit,
-            "units": measured.units,
-        },
+        "bootstrap": {**about, "unit": measured.unit, "units": measured.units},
         "models": [
-            {"name": r.name, "card": cards[r.name], "n": len(aligned.given_N)}
-            | {metric: _accuracy(measured, f"{r.name}/{metric}") for metric in metrics}
+            {"name": r.name, "card": (cards or {}).get(r.name, ""), "n": len(aligned.given_N)}
+            | {metric: _accuracy(measured, f"{r.name}/{metric}", outcomes) for metric in metrics}
             | _tables_of(r, aligned, looked, metrics)
+            | _gains(r, aligned, looked, metrics, about)
             for r in aligned.rankings
         ],
         "pairs": [
@@ -159,7 +196,13 @@ def score(
         ],
         "review": None if labels is None or looked is None else _review(labels, looked, aligned),
         "truth": None if true is None else _truth(true, known_N, looked, aligned),
+        "likeness": None if vectors is None else likeness(vectors, aligned, looked, confidence=confidence, seed=seed),
     }
+
+
+def metrics_of(aligned: Aligned, top: Sequence[int]) -> dict[str, int]:
+    """Name of each accuracy -> its k: top-1 first, and no k above the classes that there are."""
+    return {f"top{k}": k for k in sorted({1, *(min(k, aligned.top_k) for k in top)})}
 
 
 def write(scores: Mapping[str, Any], path: str | Path, made: Mapping[str, Any]) -> Path:
@@ -201,12 +244,14 @@ def _outcomes(
     return found
 
 
-def _accuracy(measured: Resampled, name: str) -> dict[str, Any]:
+def _accuracy(measured: Resampled, name: str, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     shown = ("original", "real", "real_with_dropped", "original_kept", "true")
     found: dict[str, Any] = {a: measured.score(f"{name}/{a}") for a in shown if f"{name}/{a}" in measured.count}
     if "real" in found:
         flipped = found["real"]["count"] - found["original_kept"]["count"]
         found["gain"] = {**measured.difference(f"{name}/real", f"{name}/original_kept"), "videos": flipped}
+        (real_N, kept_N), (original_N, _) = outcomes[f"{name}/real"], outcomes[f"{name}/original_kept"]
+        found["gain_test"] = mcnemar(real_N[kept_N], original_N[kept_N]).to_dict()
     if "true" in found:
         found["original_error"] = measured.difference(f"{name}/original_known", f"{name}/true")
         if "real" in found:
@@ -230,6 +275,25 @@ def _tables_of(ranking: Ranking, aligned: Aligned, looked: Review | None, metric
     }
 
 
+def _gains(
+    ranking: Ranking, aligned: Aligned, looked: Review | None, metrics: Mapping[str, int], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    if looked is None:
+        return {}
+    given = LabelSets.single(aligned.given_N, len(aligned.labels))
+    groups = aligned.labels.groups
+    code_of = {group: code for code, group in enumerate(groups)}
+    group_K = np.array([code_of.get(label.group, -1) for label in aligned.labels.labels])
+    found = {}
+    for metric, k in metrics.items():
+        hit = hits(ranking.top_NK, given, k), hits(ranking.top_NK, looked.sets_with_dropped, k)
+        found[metric] = {
+            "per_class": gains(aligned.given_N.astype(np.int64), aligned.labels.names, *hit, **about),
+            "per_group": gains(group_K[aligned.given_N], groups, *hit, **about),
+        }
+    return {"gains": found}
+
+
 def _pair(
     a: str, b: str, metric: str, against: str, outcomes: Mapping[str, Outcome], measured: Resampled
 ) -> dict[str, Any]:
@@ -242,7 +306,7 @@ def _pair(
 def _review(labels: pa.Table, looked: Review, aligned: Aligned) -> dict[str, Any]:
     rows = np.flatnonzero(looked.reviewed_N)
     sets, given_N = looked.sets.take(rows), looked.given_N[rows]
-    pairs = co_occurrence(given_N, sets, aligned.labels)
+    pairs = typed(co_occurrence(given_N, sets, aligned.labels))
     here = labels.filter(pc.is_in(labels["video_id"], pa.array(aligned.video_id_N[rows], type=pa.string())))
     rules = here["rule"].value_counts().to_pylist()
     only_given_N = (sets.size_N == 1) & sets.hold(given_N)
@@ -259,6 +323,8 @@ def _review(labels: pa.Table, looked: Review, aligned: Aligned) -> dict[str, Any
         "approvals": approvals(here),
         "co_occurrence": pairs[:_PAIRS_KEPT],
         "groups": across_groups(pairs),
+        "relations": by_relation(pairs),
+        "heat": heat(pairs, aligned.labels),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from secondlook import tables
@@ -36,6 +37,16 @@ class Findings:
     """What every `explanation_scores.json` holds, the nearest to the top first."""
     foci: list[dict[str, Any]] = field(default_factory=list)
     """What every `foci.json` holds, with `base`: the folder of its pictures."""
+    recovery: list[dict[str, Any]] = field(default_factory=list)
+    """What every `recovery.json` holds."""
+    label_vectors: list[pa.Table] = field(default_factory=list)
+    """Every table of label vectors, the nearest to the top first."""
+    workers: list[dict[str, str]] = field(default_factory=list)
+    """Rows of `workers.csv`."""
+    answers: Path | None = None
+    """Folder of the answers' store."""
+    set_aside: frozenset[str] = frozenset()
+    """Videos that a list excluded, or that people found unsuitable: nothing of them is shown."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +82,53 @@ def gather(folder: str | Path) -> Findings:
             found.explanations.append({**json.loads(path.read_text(encoding="utf-8")), "base": path.parent})
         elif path.name == "explanation_scores.json":
             found.explanation_scores.append(json.loads(path.read_text(encoding="utf-8")))
+        elif path.name == "recovery.json":
+            found.recovery.append(json.loads(path.read_text(encoding="utf-8")))
         elif path.name == "foci.json":
             found.foci.append({**json.loads(path.read_text(encoding="utf-8")), "base": path.parent})
         elif path.name == "scores.json" and not found.scores:
             found.scores = json.loads(path.read_text(encoding="utf-8"))
+        elif path.name == "workers.csv" and not found.workers:
+            with path.open(newline="", encoding="utf-8") as file:
+                found.workers = list(csv.DictReader(file))
+        elif path.name == "store.sqlite" and found.answers is None:
+            found.answers = path.parent
         elif path.name == "card.json":
             found.runs[path.parent.name] = _run(path.parent)
     if not (found.predictions or found.videos is not None or found.runs):
         raise BadValue(str(folder), "holds nothing to report on", "Run `secondlook index`, `train`, `predict` first.")
+    _hide_what_is_set_aside(found)
     return found
+
+
+def _hide_what_is_set_aside(found: Findings) -> None:
+    """Takes candidates and explanations of excluded and unsuitable videos out; and foci that show one."""
+    ids: set[str] = set()
+    if found.videos is not None:
+        ids |= set(found.videos.filter(pc.equal(found.videos["status"], "excluded"))["video_id"].to_pylist())
+    if found.labels is not None:
+        ids |= set(found.labels.filter(pc.starts_with(found.labels["rule"], "unsuitable"))["video_id"].to_pylist())
+    found.set_aside = frozenset(ids)
+    if not ids:
+        return
+    if found.candidates is not None:
+        shown = pc.invert(pc.is_in(found.candidates["video_id"], value_set=pa.array(sorted(ids), pa.string())))
+        found.candidates = found.candidates.filter(shown)
+    for explained in found.explanations:
+        explained["explanations"] = [e for e in explained["explanations"] if e["video_id"] not in ids]
+    found.foci = [f for f in found.foci if ids.isdisjoint(_texts({k: v for k, v in f.items() if k != "left_out"}))]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in nested lists and dictionaries."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def _nearest_first(path: Path) -> tuple[int, str]:
@@ -94,6 +143,8 @@ def _take_table(found: Findings, path: Path) -> None:
     kind = json.loads(metadata.get(b"secondlook", b"{}")).get("table")
     if kind == "predictions":
         found.predictions.setdefault(path.stem, tables.read(tables.PREDICTIONS, path))
+    elif kind == "label_vectors":
+        found.label_vectors.append(tables.read(tables.LABEL_VECTORS, path))
     elif kind in ("videos", "candidates", "labels") and getattr(found, kind) is None:
         setattr(found, kind, tables.read(tables.SCHEMAS[kind], path))
 

@@ -16,11 +16,16 @@ from markupsafe import Markup
 
 from secondlook import __version__, tables
 from secondlook.labels import LabelSpace
+from secondlook.report import _controls_section as controlled
 from secondlook.report import _explanations_section as explained
 from secondlook.report import _foci_section as shared
 from secondlook.report import _labels_section as reviewed
+from secondlook.report import _language_section as worded
+from secondlook.report import _real_section as second
+from secondlook.report import _recovery_section as recovered
+from secondlook.report import _source_tables_section as of_source
 from secondlook.report import _trust_section as trusted
-from secondlook.report import media, plots
+from secondlook.report import markdown, media, plots
 from secondlook.report._scores_section import accuracy_rows, accuracy_tiles, comparison, dumbbell_rows, top_confusions
 from secondlook.report.collect import Findings, gather
 
@@ -37,6 +42,7 @@ def write(
     most_clips: int = 24,
     most_explanations: int = 12,
     advance: Callable[[int], None] | None = None,
+    text: str | Path | None = None,
 ) -> list[str]:
     """Writes the page.
 
@@ -47,6 +53,7 @@ def write(
         most_clips: clips shown under "whose mistake was it", in turn from each verdict.
         most_explanations: explanations shown, in turn from each model.
         advance: called with 1 after each clip or picture that was put in.
+        text: Markdown file to write as well, with the same tables and still figures (`markdown.write`).
 
     Returns:
         Names of the sections that the page holds.
@@ -65,6 +72,11 @@ def write(
     view["explanations"] = explained.section(
         found.explanations, most_explanations, step, lambda entry: reviewed.media_path(entry, found)
     )
+    view["real"] = second.section(found.scores, found.workers)
+    view["controls"] = controlled.section(found.scores)
+    view["recovery"] = recovered.section(found.recovery)
+    view["language"] = worded.section(found.label_vectors)
+    view["source_tables"] = of_source.section(found)
     view["trust"] = trusted.section(found.explanation_scores)
     view["foci"] = shared.section(found.foci, step)
     view["runs"] = _runs(found, view["plots"])
@@ -77,18 +89,23 @@ def write(
         (anchor, name)
         for anchor, name, there in (
             ("accuracy", "Accuracy", view["accuracy_rows"]),
+            ("real", "Second look", view["real"]),
+            ("controls", "Controls", view["controls"]),
+            ("recovery", "Rules compared", view["recovery"]),
             ("labels", "Whose mistake", view["audit"]),
             ("explanations", "What models look at", view["explanations"]),
             ("trust", "Which picture to trust", view["trust"]),
             ("foci", "Shared foci", view["foci"]),
             ("confusion", "Confusion", view["confusions"]),
+            ("language", "Labels in words", view["language"]),
+            ("source-tables", "Tables of the source", view["source_tables"]),
             ("training", "Training", view["plots"].get("curves")),
             ("data", "Data", view["data"]),
             ("made", "How this was made", True),
         )
         if there
     ]
-    script = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "viewer.js"))
+    script = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "viewer.js", "language_map.js"))
     view["script"], view["style"] = Markup(script), Markup((_HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704
     view["script_hash"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = jinja2.Environment(
@@ -97,6 +114,8 @@ def write(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(environment.get_template("page.html").render({"plots": {}} | view | _safe_plots(view)), "utf-8")
+    if text is not None:
+        markdown.write(view, text)
     return [anchor for anchor, _ in view["sections"]]
 
 

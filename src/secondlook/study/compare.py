@@ -52,7 +52,8 @@ class Verdict:
 
 def lines(study: Study, parts: Sequence[Measured], resampling: Resampling) -> list[Line]:
     """One line for each row that was measured in every split of a set, in the order of the study."""
-    metrics = [*study.metrics, *(["true_top1"] if _knows_truth(parts) else [])]
+    metrics = [m for m in study.metrics if m != "real_top1"]
+    metrics += [m for m in ("real_top1", "true_top1") if _knows(parts, m)]
     there = _in_every(parts)
     found = []
     for row in study.rows:
@@ -98,8 +99,8 @@ def verdicts(study: Study, name: str, parts: Sequence[Measured], resampling: Res
         if lacking := [row for row in (claim.better, claim.than) if row not in there]:
             found.append(Verdict(claim, name, UNTESTABLE, None, f"{' and '.join(lacking)} not measured"))
             continue
-        if claim.metric == "true_top1" and not _knows_truth(parts):
-            found.append(Verdict(claim, name, UNTESTABLE, None, "true labels are not known"))
+        if claim.metric in _SETS and not _knows(parts, claim.metric):
+            found.append(Verdict(claim, name, UNTESTABLE, None, f"{_SETS[claim.metric]} labels are not known"))
             continue
         difference = resampling.difference(claim.better, claim.than, claim.metric)
         found.append(Verdict(claim, name, _verdict(claim, difference), difference))
@@ -122,8 +123,12 @@ def _in_every(parts: Sequence[Measured]) -> set[str]:
     return set.intersection(*(set(part.hits) for part in parts)) if parts else set()
 
 
-def _knows_truth(parts: Sequence[Measured]) -> bool:
-    return all("true_top1" in m for part in parts for seeds in part.hits.values() for m in seeds.values())
+_SETS = {"true_top1": "true", "real_top1": "reassessed"}
+"""Metrics that need sets of labels."""
+
+
+def _knows(parts: Sequence[Measured], metric: str) -> bool:
+    return all(metric in m for part in parts for seeds in part.hits.values() for m in seeds.values())
 
 
 def per_class_difference(

@@ -17,6 +17,7 @@ from secondlook.audit import align
 from secondlook.evaluate.accuracy import hits
 from secondlook.evaluate.label_sets import LabelSets
 from secondlook.evaluate.paired import McNemar, mcnemar
+from secondlook.evaluate.real import review
 
 RESAMPLES = 2000
 K_OF = {"top1": 1, "top3": 3, "top5": 5}
@@ -60,7 +61,13 @@ class Measured:
         return rate_K
 
 
-def measured(name: str, split: str, videos: Path, predictions: Mapping[str, Mapping[int, Path]]) -> Measured:
+def measured(
+    name: str,
+    split: str,
+    videos: Path,
+    predictions: Mapping[str, Mapping[int, Path]],
+    labels: Mapping[int, Path] | None = None,
+) -> Measured:
     """Reads the predictions of all rows on one split of one set.
 
     Args:
@@ -68,6 +75,7 @@ def measured(name: str, split: str, videos: Path, predictions: Mapping[str, Mapp
         split: published split, or empty.
         videos: videos table.
         predictions: row -> seed -> predictions table.
+        labels: seed -> reassessed labels of the test videos, for `real_top1`; a dropped video keeps its given label.
 
     Raises:
         BadValue: if the tables do not fit together.
@@ -81,12 +89,18 @@ def measured(name: str, split: str, videos: Path, predictions: Mapping[str, Mapp
     if aligned.true_labels is not None:
         sets = LabelSets.of_lists(aligned.true_labels, classes)
         true = sets if (sets.size_N > 0).all() else None
+    real = {
+        seed: review(tables.read(tables.LABELS, path), aligned).sets_with_dropped
+        for seed, path in (labels or {}).items()
+    }
     found: dict[str, dict[int, dict[str, npt.NDArray[np.bool_]]]] = {}
     for ranking in aligned.rankings:
         row, seed = key_of[ranking.name]
         right = {metric: hits(ranking.top_NK, given, k) for metric, k in K_OF.items()}
         if true is not None:
             right["true_top1"] = hits(ranking.top_NK, true, 1)
+        if seed in real:
+            right["real_top1"] = hits(ranking.top_NK, real[seed], 1)
         found.setdefault(row, {})[seed] = right
     failed = sum(x.count for x in aligned.left_out if x.failed)
     return Measured(

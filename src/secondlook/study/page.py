@@ -24,7 +24,8 @@ from secondlook.study.measure import Estimate, Measured, Resampling
 from secondlook.study.run import DONE
 from secondlook.study.schema import Row, Study
 
-_HEADINGS = {"top1": "top-1", "top3": "top-3", "top5": "top-5", "true_top1": "top-1, all labels that hold"}
+_HEADINGS = {"top1": "top-1", "top3": "top-3", "top5": "top-5", "true_top1": "top-1, all labels that hold",
+             "real_top1": "ReaL top-1"}  # fmt: skip
 _MOST_CLASS_CHARTS = 8
 Costs = Mapping[str, Mapping[str, Any]]
 """Row -> a line of the results table that says what it costs."""
@@ -151,11 +152,12 @@ def _with_interval(e: Estimate, sign: str = "") -> str:
 def _splits(study: Study, found: Sequence[Line]) -> dict[str, Any]:
     """Each split and their mean (top-1 and the second metric)."""
     names = list(found[0].by_split) if found else []
-    head = ["", *(f"{split}, {_HEADINGS[m]}" for split in names for m in study.metrics)]
-    head += [f"mean of splits, {_HEADINGS[m]}" for m in study.metrics]
+    shown = [m for m in study.metrics if m != "real_top1"]
+    head = ["", *(f"{split}, {_HEADINGS[m]}" for split in names for m in shown)]
+    head += [f"mean of splits, {_HEADINGS[m]}" for m in shown]
     rows = [
-        [line.label, *(f"{line.by_split[s][m]:.2f}" for s in names for m in study.metrics),
-         *(f"{line.accuracy[m].value:.2f}" for m in study.metrics)]
+        [line.label, *(f"{line.by_split[s][m]:.2f}" for s in names for m in shown),
+         *(f"{line.accuracy[m].value:.2f}" for m in shown)]
         for line in found
     ]  # fmt: skip
     return {"head": head, "rows": rows}

@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.errors import BadValue
-from secondlook.study.options import REAL, TINY, merged, words
+from secondlook.study.options import REAL as REAL_RECIPE
+from secondlook.study.options import TINY, merged, words
 from secondlook.study.schema import Row, Study
 from secondlook.study.toy import TOYS
 
 RUN, PREDICTIONS, UNIT, LOG = "run", "predictions.parquet", "unit.json", "log.txt"
 SIMULATED = "simulated"
 """As `labels` of a row: people simulated on the training split of the baseline's run, their answers reassessed."""
+
+REAL = "real_top1"
+"""As a metric of a study: simulated people also look at what the baseline gets wrong in testing; every row is measured
+against the same sets."""
+TEST_LABELS = "test-labels.parquet"
 
 EMBEDDINGS = ("tfidf", "sentence")
 """As `embeddings` of a row: the labels' vectors are made by this method."""
@@ -51,6 +57,8 @@ class Unit:
     """Why it is not run."""
     reassess: Path | None = None
     """Folder of the unit whose mistakes simulated people look at before this one trains."""
+    asks_test: bool = False
+    """Simulated people look at its mistakes in testing: `TEST_LABELS`, for ReaL."""
 
     @property
     def run(self) -> Path:
@@ -77,6 +85,7 @@ class Unit:
         about = {
             "train": dict(self.train), "predict": dict(self.predict), "seed": self.seed, "fuse": self.row.fuse,
             "uses": self.row.uses, "inputs": dict(inputs), "labels": str(self.reassess),
+            **({"asks_test": True} if self.asks_test else {}),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -104,20 +113,26 @@ class Unit:
             found.append([*train, *labels, *words(options), *(["--restart"] if restart else [])])
         predict = ["predict", str(self.run), videos, "--split", "test", "-o", str(self.predictions), "--cache", cache]
         found.append([*predict, *words(self.predict)])
+        if self.asks_test:
+            found += self._ask("test", str(self.predictions), self.folder / TEST_LABELS)
         return found
 
     def _second_look(self) -> list[list[str]]:
         """Simulated people look at what the baseline got wrong in training; their answers become label sets."""
         assert self.reassess is not None
-        videos, cache, seed = str(self.data.videos), str(self.data.cache), str(self.seed)
-        wrong, candidates = str(self.folder / "training.parquet"), str(self.folder / "candidates.parquet")
-        answers = str(self.folder / "answers")
+        wrong = str(self.folder / "training.parquet")
+        videos, cache = str(self.data.videos), str(self.data.cache)
         predict = ["predict", str(self.reassess / RUN), videos, "--split", "train", "-o", wrong, "--cache", cache]
+        return [[*predict, *words(self.predict)], *self._ask("train", wrong, self.folder / "labels.parquet")]
+
+    def _ask(self, split: str, predictions: str, labels: Path) -> list[list[str]]:
+        """What is wrong in a split, simulated answers to it, and the sets made of them."""
+        videos, seed, before = str(self.data.videos), str(self.seed), "" if split == "train" else f"{split}-"
+        candidates, answers = str(self.folder / f"{before}candidates.parquet"), str(self.folder / f"{before}answers")
         return [
-            [*predict, *words(self.predict)],
-            ["audit", wrong, "--videos", videos, "--split", "train", "--seed", seed, "-o", candidates],
+            ["audit", predictions, "--videos", videos, "--split", split, "--seed", seed, "-o", candidates],
             ["annotate", "simulate", candidates, "--videos", videos, "--seed", seed, "-o", answers],
-            ["reassess", answers, "--videos", videos, "-o", str(self.folder / "labels.parquet")],
+            ["reassess", answers, "--videos", videos, "-o", str(labels)],
         ]
 
 
@@ -195,7 +210,8 @@ def _unit(
     if row.uses or row.fuse:
         train = {}
     after = tuple(folders[name] for name in needs)
-    return Unit(row, data, seed, folders[row.name], train, predict, after, skip, reassess)
+    asks_test = REAL in study.metrics and row.name == study.baseline and data.name in TOYS
+    return Unit(row, data, seed, folders[row.name], train, predict, after, skip, reassess, asks_test)
 
 
 def settings(study: Study, row: Row, *, tiny: bool, real: bool = False) -> tuple[dict[str, Any], dict[str, Any], str]:
@@ -204,7 +220,7 @@ def settings(study: Study, row: Row, *, tiny: bool, real: bool = False) -> tuple
         return merged(study.train, row.train), merged(study.predict, row.predict), ""
     here = study.tiny.rows.get(row.name)
     own = dict(row.train)
-    train = merged(study.train, own, TINY, study.tiny.train, REAL if real else {}, here.train if here else {})
+    train = merged(study.train, own, TINY, study.tiny.train, REAL_RECIPE if real else {}, here.train if here else {})
     predict = merged({"views": "1x1", "workers": 0}, study.tiny.predict, here.predict if here else {})
     return train, predict, study.tiny.skip or (here.skip if here else "")
 

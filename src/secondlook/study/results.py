@@ -9,16 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from secondlook.study.measure import Measured, measured
-from secondlook.study.plan import Unit
+from secondlook.study.plan import TEST_LABELS, Unit
 from secondlook.study.run import DONE, FAILED, Outcome
 from secondlook.study.schema import Study
 
 COLUMNS = (
-    "study", "row", "label", "set", "split", "seed", "status", "reason", "top1", "top3", "top5", "true_top1", "n",
-    "params", "macs", "views", "input", "pre_training", "minutes",
+    "study", "row", "label", "set", "split", "seed", "status", "reason", "top1", "top3", "top5", "true_top1",
+    "real_top1", "n", "params", "macs", "views", "input", "pre_training", "minutes",
 )  # fmt: skip
-"""`top1` to `top5` and `true_top1` (one of the labels that truly hold, where they are known) are shares; `macs`: of one
-view; `n`: videos; `minutes`: to train and predict."""
+"""`top1` to `top5`, `true_top1` (one of the labels that truly hold, where they are known) and `real_top1` (one of those
+that simulated people chose) are shares; `macs`: of one view; `n`: videos; `minutes`: to train and predict."""
+MEASURES = ("top1", "top3", "top5", "true_top1", "real_top1")
 
 
 def measure(units: Sequence[Unit], outcomes: Mapping[Path, Outcome]) -> dict[str, list[Measured]]:
@@ -26,11 +27,14 @@ def measure(units: Sequence[Unit], outcomes: Mapping[Path, Outcome]) -> dict[str
     found: dict[str, list[Measured]] = {}
     for data in dict.fromkeys(unit.data for unit in units):
         tables_of: dict[str, dict[int, Path]] = {}
+        labels: dict[int, Path] = {}
         for unit in units:
             if unit.data == data and outcomes[unit.folder].status == DONE:
                 tables_of.setdefault(unit.row.name, {})[unit.seed] = unit.predictions
+                if unit.asks_test and (unit.folder / TEST_LABELS).is_file():
+                    labels[unit.seed] = unit.folder / TEST_LABELS
         if tables_of:
-            found.setdefault(data.name, []).append(measured(data.name, data.split, data.videos, tables_of))
+            found.setdefault(data.name, []).append(measured(data.name, data.split, data.videos, tables_of, labels))
     return found
 
 
@@ -45,7 +49,7 @@ def table(
         outcome = outcomes[unit.folder]
         part = part_of.get((unit.data.name, unit.data.split))
         right = part.hits.get(unit.row.name, {}).get(unit.seed, {}) if part else {}
-        values = {m: float(right[m].mean()) if m in right else math.nan for m in ("top1", "top3", "top5", "true_top1")}
+        values = {m: float(right[m].mean()) if m in right else math.nan for m in MEASURES}
         rows.append(
             {
                 "study": study.name,

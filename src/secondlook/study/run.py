@@ -14,7 +14,7 @@ from typing import Any
 from secondlook import tables
 from secondlook.errors import BadValue
 from secondlook.evaluate.fusion import fuse_files
-from secondlook.study.plan import LOG, PREDICTIONS, RUN, UNIT, Unit
+from secondlook.study.plan import LOG, PREDICTIONS, RUN, TEST_LABELS, UNIT, Unit
 from secondlook.study.workers import Worker
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
@@ -154,9 +154,10 @@ def make(unit: Unit, worker: Worker, fingerprint: str, *, restart: bool) -> Outc
     log = unit.folder / LOG
     unit.folder.mkdir(parents=True, exist_ok=True)
     if restart:
-        for name in (PREDICTIONS, "labels.parquet", "training.parquet", "candidates.parquet"):
+        for name in (PREDICTIONS, "labels.parquet", "training.parquet", "candidates.parquet", TEST_LABELS):
             (unit.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(unit.folder / "answers", ignore_errors=True)
+        for name in ("answers", "test-answers"):
+            shutil.rmtree(unit.folder / name, ignore_errors=True)
     # Said before it is begun: a unit that is stopped is taken up by the same settings, and by no others.
     _write(unit.folder, Outcome("begun", "", fingerprint))
     began_s, failed_rows = time.perf_counter(), False

@@ -1,0 +1,95 @@
+"""`secondlook` without its start: a server that has imported everything forks a process for each command.
+
+The pages of the docs start a hundred commands, and most of each one's time is the import of torch. `client` writes a
+program that stands for `secondlook`: it hands its arguments, folder, environment and open files to the server, and ends
+with the exit code of the forked process, which runs the same `main`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from secondlook.cli import build_app, main
+
+_IMPORTED = (
+    "torch", "lightning.pytorch", "pandas", "sklearn.linear_model", "matplotlib.pyplot", "sqlalchemy",
+    "secondlook.train.loop",
+)  # fmt: skip
+"""What a fork need not import again."""
+_CLIENT = """#!{python} -SE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+    socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
+    server.sendall(request)
+    answer = server.recv(1)
+sys.exit(answer[0] if answer else 70)
+"""
+
+
+def write_client(path: Path, address: str) -> None:
+    """Writes the program that stands for `secondlook`."""
+    path.write_text(_CLIENT.format(python=sys.executable, address=address))
+    path.chmod(0o755)
+
+
+def serve(address: str) -> None:
+    """Answers until it is killed; says "ready" once it does."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    build_app()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen(64)
+        print("ready", flush=True)
+        while True:
+            connection, _ = listening.accept()
+            if os.fork() == 0:
+                listening.close()
+                _run(connection)
+            connection.close()
+
+
+def _run(connection: socket.socket) -> None:
+    """Becomes the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    head, files, _, _ = socket.recv_fds(connection, 8, 3)
+    size, request = int.from_bytes(head, "big"), b""
+    while len(request) < size:
+        request += connection.recv(size - len(request))
+    arguments, folder, environment = json.loads(request)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["secondlook", *arguments]
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.sendall(bytes([code]))
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
