@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -82,3 +82,13 @@ def test_every_open_question_of_an_explanation_has_its_switch() -> None:
         assert str(option.default) == default, (method, name)
         for other in re.findall(r"`([^`]+)`", others):
             assert value_of(option, other) != option.default, (method, name, other)
+
+
+def test_every_open_question_of_a_merge_rule_has_its_switch() -> None:
+    rows = re.findall(r"^\| [^|]+ \|[^|]+\| `(\w+)=([^`]+)` \| (.+?) \| rule `(\w+)` \|$", PAGE.read_text(), re.M)
+    assert len(rows) >= 9
+    for name, default, others, rule in rows:
+        options = catalog.find("reassess", rule).Options
+        assert getattr(options(), name) == default, (rule, name)
+        allowed = set(get_args(get_type_hints(options)[name]))
+        assert allowed == {default, *re.findall(r"`([^`]+)`", others)}, (rule, name)
