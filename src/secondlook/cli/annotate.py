@@ -1,4 +1,4 @@
-"""Ask people which labels hold: tasks, answers, verdicts, through one append-only store."""
+"""Ask people which labels hold: campaigns, answers and verdicts in one append-only store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from secondlook.cli._recovery import recovery
 from secondlook.cli._say import AsJson, Seed, finish, progress
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-app.command()(recovery)
-add_verbs(app)
-app.add_typer(_platforms.mturk_app, name="mturk")
 
 Candidates = Annotated[Path, typer.Argument(help="Candidates table that `secondlook audit` wrote.")]
 Answers = Annotated[Path, typer.Argument(help="Folder of the store.")]
@@ -285,3 +282,8 @@ def repost(
     waiting = len(wanted) - len(done)
     words = f"posted {len(done)} videos again ({votes} answers each); {waiting} still wait for answers"
     finish({"store": answers, "reposted": len(done), "still_open": waiting}, words, as_json)
+
+
+add_verbs(app)
+app.command()(recovery)
+app.add_typer(_platforms.mturk_app, name="mturk")
