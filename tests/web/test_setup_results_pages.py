@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,9 +132,12 @@ def test_results_are_files_words_and_a_report(client: Clients, site: Site, folde
     assert job is not None
     assert job.state == "done", job.words
     html = browser.get(started).text
-    assert "slow, top-1: 50.00 %" in html
-    assert "+50.00 points" in html
+    assert "slow, top-1: 50.0 %" in html
+    assert "+50.0 points" in html
+    assert 'aria-current="page">Results</a>' in html
+    assert f'href="/run/{base.rsplit("/", 1)[1]}/people"' in html
     assert "secondlook train" in html
+    assert "drawn at random from the options shown would give" in html
     place = folder / "results" / "second-look-2"
     for name in work.FILES:
         assert (place / name).is_file(), name
@@ -143,12 +148,40 @@ def test_results_are_files_words_and_a_report(client: Clients, site: Site, folde
     assert sets[1] == [1]
     assert tables.label_space(tables.read(tables.LABELS, place / work.LABELS)).names == SPACE.names
     report = browser.get(f"{base}/report")
+    assert all(f'<section id="{name}"' in report.text for name in ("real", "controls", "labels", "source-tables"))
     rules = report.headers["content-security-policy"]
     assert "script-src 'sha256-" in rules
     assert "frame-ancestors 'none'" in rules
     assert "'self'" not in rules
     assert browser.get(f"{base}/file/results.json").status_code == 404
     assert browser.get(f"{base}/file/..%2F..%2Fvideos.parquet").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("points", "low", "high", "words"),
+    [
+        (0.0, 0.0, 0.0, ": no change."),
+        (-0.04, -1.0, 0.9, ": no change (-1.0 to +0.9)."),
+        (12.34, 10.0, 15.06, ": +12.3 points (+10.0 to +15.1)."),
+        (0.0, None, None, ": no change."),
+    ],
+)
+def test_a_gain_in_words(points: float, low: float | None, high: float | None, words: str) -> None:
+    score = {"n": 7, "rate": 1.0, "low": 0.999, "high": 1.0}
+    gain = {"points": points, "low": low, "high": high}
+    said = work.sentence({"model": "slow", "metric": "top1", "original": score, "real": score, "gain": gain})
+    assert said.startswith("slow, top-1: 100.0 % (99.9 to 100.0) against the given labels, ")
+    assert said.endswith(words)
+
+
+def test_the_pages_load_nothing_heavy() -> None:
+    """The server starts in a second; what only the making of results needs is loaded then."""
+    script = (
+        "import sys; from secondlook.web.app import page_modules; page_modules(); "
+        "print([name for name in ('sklearn', 'scipy', 'matplotlib', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_answers_without_a_verdict_are_refused_in_words(client: Clients, site: Site, folder: Path) -> None:

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from secondlook import catalog, tables
 from secondlook.annotate.answers import fingerprint
@@ -35,7 +35,7 @@ FILES = {
 }
 """Files that can be fetched, and what they are."""
 GIVEN = ("keep", "drop-if-unvoted", "vote")
-UNJUDGED = ("refuse", "approve", "reject")
+UNJUDGED: tuple[Literal["refuse", "approve", "reject"], ...] = ("refuse", "approve", "reject")
 
 
 @dataclass(frozen=True)
@@ -93,22 +93,39 @@ def make(here: Context, store: Store, wanted: Wanted, at_hand: list[Found], prog
     folder = folder_of(here, store)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _make(store, wanted, chosen, listed, folder, progress)
+        return _make(store, wanted, chosen, listed, asked_of(store, at_hand), folder, progress)
     except OSError as error:
         if isinstance(error, BadValue):
             raise
         raise BadValue(str(folder), f"cannot be written ({error.strerror})", "Give the server the right to.") from None
 
 
+def asked_of(store: Store, at_hand: list[Found]) -> Found | None:
+    """The candidates that the campaign was made from, if that table is still there, unchanged."""
+    named, hashes = store.made.get("candidates"), set((store.made.get("inputs") or {}).values())
+    for table in at_hand:
+        if table.kind == "candidates" and (table.name == named or tables.file_sha256(table.path) in hashes):
+            return table
+    return None
+
+
 def _make(
-    store: Store, wanted: Wanted, chosen: list[Found], listed: Found | None, folder: Path, progress: Progress
+    store: Store,
+    wanted: Wanted,
+    chosen: list[Found],
+    listed: Found | None,
+    asked: Found | None,
+    folder: Path,
+    progress: Progress,
 ) -> dict[str, Any]:
     # Here, so that the server starts without scikit-learn and Matplotlib, which these load.
+    from secondlook.evaluate.controls import controls
     from secondlook.evaluate.gain_table import gain_table
-    from secondlook.evaluate.scores import score_aligned, write
+    from secondlook.evaluate.real import review
+    from secondlook.evaluate.scores import metrics_of, score_aligned, write
     from secondlook.report import page as report_page
 
-    progress(0, 4, "merging answers into label sets")
+    progress(0, 5, "merging answers into label sets")
     answers = store.answers()
     options = options_of(wanted.rule, wanted)
     result = catalog.find("reassess", wanted.rule).fit(answers, **options)
@@ -123,7 +140,7 @@ def _make(
     for name in (SETS, SHEET):
         _export.write_sets(result.labels, store.labels, folder / name, videos)
 
-    progress(1, 4, "measuring the models")
+    progress(1, 5, "measuring the models")
     paths = [table.path for table in chosen]
     read = [read_video_rows(path) for path in paths]
     models, notes = join_folds(dict(zip(name_models(read, paths), read, strict=True)))
@@ -133,16 +150,24 @@ def _make(
         aligned, labels, top=(wanted.top_k,), split=wanted.split, resamples=wanted.resamples,
         cards={name: str(tables.made(table).get("model", "")) for name, table in models.items()},
     )  # fmt: skip
-    inputs = [*paths, folder / LABELS, *([] if listed is None else [listed.path])]
+    beside = [table for table in (listed, asked) if table is not None]
+    if asked is not None:
+        progress(2, 5, "holding the gain against chance")
+        scores["controls"] = controls(
+            aligned, review(labels, aligned), tables.read(tables.CANDIDATES, asked.path), answers,
+            metrics_of(aligned, (wanted.top_k,)), unjudged=_unjudged(options), draws=wanted.resamples,
+        )  # fmt: skip
+    inputs = [*paths, folder / LABELS, *(table.path for table in beside)]
     write(scores, folder / SCORES, tables.provenance("evaluate", asdict(wanted), inputs, 0))
 
-    progress(2, 4, "writing the report")
-    _link(folder / "inputs", [*chosen, *([] if listed is None else [listed])])
+    progress(3, 5, "writing the report")
+    _link(folder / "inputs", [*chosen, *beside])
     report_page.write(folder, folder / REPORT, title=f"A second look: {store.name}")
     sizes = _tables.set_sizes(result.labels)
     about = {
         "wanted": asdict(wanted),
         "notes": [*notes, *scores["notes"]],
+        "chance": _chance(scores),
         "gains": [sentence(row) for row in gain_table(scores)],
         "rows": [_row(row) for row in gain_table(scores)],
         "review": {k: scores["review"][k] for k in ("reviewed", "changed", "dropped", "statement")},
@@ -156,8 +181,25 @@ def _make(
     part = folder / f".{ABOUT}.part"
     part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     part.replace(folder / ABOUT)
-    progress(4, 4, "")
+    progress(5, 5, "")
     return {"url": ""}
+
+
+def _unjudged(options: Mapping[str, str]) -> Literal["refuse", "approve", "reject"]:
+    """What the other merge rules make of an answer without a verdict; a rule that needs none goes with approval."""
+    asked = options.get("unjudged", "approve")
+    return next(word for word in UNJUDGED if word == asked)
+
+
+def _chance(scores: Mapping[str, Any]) -> list[str]:
+    """What equally many random labels would have gained, a model at top-1 in a sentence."""
+    found = (scores.get("controls") or {}).get("random", ())
+    return [
+        f"{row['model']}: as many labels drawn at random from the options shown would give {row['random']:+.1f} points "
+        f"at top-1 ({row['low']:+.1f} to {row['high']:+.1f}); people's labels give {row['gain']:+.1f}."
+        for row in found
+        if row["metric"] == "top1" and row["pool"] == "options shown"
+    ]
 
 
 def known(folder: Path) -> dict[str, Any] | None:
