@@ -176,7 +176,11 @@ def test_no_query_of_a_person_walks_through_all_tasks(tmp_path: Path, labels: La
                 store.give(Answer(task, "ann", {1: "yes"}), now_s)
                 store.answer_of("ann", task)
                 store.deal("bob", now_s)
+                turn = store.turn("cy", now_s)
+                assert turn.dealt.assignment is not None
+                assert store.hand_in("cy", turn.dealt.assignment.task.task_id, Draft({0: "yes"}), now_s)
             store.gold_record("ann")
+            workplace.accounts.session("cookie", 0.0)
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", listen)
     connection = sqlite3.connect(tmp_path / "answers" / "store.sqlite")

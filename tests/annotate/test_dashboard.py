@@ -152,3 +152,24 @@ def test_a_task_is_looked_up_and_not_searched_for(store: Store, query: str) -> N
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     walks = [step for step in plan if step.startswith("SCAN") and "subquery" not in step.lower() and "(" not in step]
     assert not walks, plan
+
+
+def test_who_judged_and_when(store: Store) -> None:
+    ids = store.submit([Answer(t, who, {0: "yes"}) for t in (1, 2) for who in ("ann", "bob")])
+    rita = store.workplace.accounts.accept(store.workplace.accounts.invite("reviewer", 0.0), "Rita", 0.0)[0]
+    store.judge(
+        [Verdict(ids[0], True, rita.person, given_s=7200.0), Verdict(ids[1], False, rita.person, given_s=10799)]
+    )
+    store.judge([Verdict(ids[1], True, rita.person, given_s=10801.0), Verdict(ids[2], True, "imported")])
+    store.judge([Verdict(ids[3], True, "sam", given_s=7300.0)])
+    found = store.workplace.judged()
+    assert [(j.account_id, j.verdicts, j.approved, j.last_s) for j in found] == [
+        (rita.account_id, 1, 1, 10801.0),
+        (rita.account_id, 2, 1, 10799.0),
+        (None, 1, 1, 7300.0),
+    ], "a verdict without a time is of no hour"
+    assert {j.campaign for j in found} == {store.name}
+    assert found[2].pseudonym == store.pseudonym("sam")
+    assert store.workplace.judged(limit=1) == found[:1]
+    judged = {row.pseudonym: row.judged for row in dashboard.workers(store)}
+    assert judged == {rita.pseudonym: 2, store.pseudonym("ann"): 0, store.pseudonym("bob"): 0}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
 
 from secondlook.annotate import schema
+from secondlook.annotate.accounts import REMEMBERED_S
 from secondlook.annotate.drafts import Draft
 from secondlook.annotate.intake import Answer, Refused
 from secondlook.annotate.store import Store
@@ -221,6 +225,69 @@ def test_sessions(workplace: Workplace) -> None:
     assert accounts.get(ann.account_id).role == "owner"
     with pytest.raises(BadValue, match="none of this number"):
         accounts.disable(99)
+
+
+def test_a_remembered_session_gives_way_at_once(workplace: Workplace) -> None:
+    accounts = workplace.accounts
+    ann, _ = accounts.accept(accounts.invite("annotator", 0.0), "ann", 0.0)
+
+    def signed_in() -> str:
+        cookie, _ = accounts.open_session(ann.account_id, 0.0, 100.0)
+        assert accounts.remembered(cookie, 1.0) is None, "nobody asked for it yet"
+        found = accounts.session(cookie, 1.0)
+        assert found is not None
+        assert accounts.remembered(cookie, 1.0) == found
+        return cookie
+
+    assert accounts.session(signed_in(), 100.0) is None, "it is over"
+    cookie = signed_in()
+    accounts.end_session(cookie)
+    assert accounts.session(cookie, 1.0) is None
+    cookie = signed_in()
+    accounts.end_all(ann.account_id)
+    assert accounts.session(cookie, 1.0) is None
+    cookie = signed_in()
+    accounts.set_role(ann.account_id, "owner")
+    found = accounts.session(cookie, 1.0)
+    assert found is not None
+    assert found.account.role == "owner"
+    accounts.disable(ann.account_id)
+    assert accounts.session(cookie, 1.0) is None
+
+
+def test_a_session_that_another_process_ends_is_forgotten_in_a_second(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, _ = workplace.accounts.accept(workplace.accounts.invite("annotator", 0.0), "ann", 0.0)
+    cookie, _ = workplace.accounts.open_session(ann.account_id, 0.0)
+    assert workplace.accounts.session(cookie, 1.0)
+    with Workplace.open(workplace.folder) as other:
+        other.accounts.disable(ann.account_id)
+    later_s = time.monotonic() + REMEMBERED_S
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    assert REMEMBERED_S <= 1
+    assert workplace.accounts.session(cookie, 1.0) is None
+
+
+def test_a_session_read_before_a_change_is_not_remembered_after_it(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = workplace.accounts
+    ann, _ = accounts.accept(accounts.invite("annotator", 0.0), "ann", 0.0)
+    cookie, _ = accounts.open_session(ann.account_id, 0.0)
+    reading = workplace.reading
+
+    @contextmanager
+    def reading_slowly() -> Iterator[sa.Connection]:
+        with reading() as connection:
+            yield connection
+        monkeypatch.undo()
+        accounts.disable(ann.account_id)
+
+    monkeypatch.setattr(workplace, "reading", reading_slowly)
+    accounts.session(cookie, 1.0)
+    assert accounts.remembered(cookie, 1.0) is None
+    assert accounts.session(cookie, 1.0) is None
 
 
 def test_no_token_stands_in_the_database(workplace: Workplace) -> None:

@@ -217,3 +217,21 @@ def test_label_vectors_say_what_is_near() -> None:
     assert suggest(given(1, {4}), [], 0, (0, 2, 3), SPACE, vectors_KD).approve is None, (
         "a vector of zeros is near nothing"
     )
+
+
+def test_what_is_the_same_is_the_last_revision(store: Store) -> None:
+    held = {who: store.deal(who, 0.0) for who in ("ann", "bob")}
+    assert held["ann"] is not None
+    assert held["bob"] is not None
+    task = held["ann"].task.task_id
+    store.give(Answer(task, "ann", {0: "yes"}), 1.0)
+    if held["bob"].task.task_id != task:
+        store.submit([Answer(task, "bob", {1: "yes"})])
+    else:
+        store.give(Answer(task, "bob", {1: "yes"}), 1.0)
+    assert review_queues.agreed(store) == (0, 0)
+    store.give(Answer(task, "ann", {1: "yes"}), 2.0)
+    assert review_queues.agreed(store) == (1, 2)
+    assert review_queues.waiting(store, "agreed") == [task]
+    assert review_queues.following(store, "agreed", task) is None
+    assert review_queues.approve_agreed(store, "rita", 2, 3.0) == [task]

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +28,9 @@ ROLES = ("annotator", "reviewer", "owner")
 """Each may do what those before it may."""
 DAY_S = 86_400.0
 NICKNAME_LENGTH = 60
+REMEMBERED_S = 1.0
+"""How long a session that was looked up counts without another look, unless something is changed here meanwhile."""
+_MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,10 @@ class Accounts:
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace
+        self._remembered: dict[str, tuple[float, float, Session | None]] = {}
+        """By hash of the cookie: until when it counts (monotonic), when the session ends, the session."""
+        self._changes = 0
+        self._lock = threading.Lock()
 
     def invite(
         self, role: str, now_s: float, *, made_by: int | None = None, uses: int = 1, valid_s: float = 14 * DAY_S
@@ -152,25 +163,51 @@ class Accounts:
         return cookie, csrf
 
     def session(self, cookie: str, now_s: float) -> Session | None:
-        """The session of a cookie; None if there is none, it is over, or its account is disabled."""
-        session = schema.sessions.c
+        """The session of a cookie; None if there is none, it is over, or its account is disabled.
+
+        It is remembered for `REMEMBERED_S`. What this object changes holds from then on; what another process changes,
+        such as the command line, a second later.
+        """
+        found = self.remembered(cookie, now_s)
+        if found is not None:
+            return found
+        digest, changes = _hash(cookie), self._changes
         with self._workplace.reading() as connection:
-            row = connection.execute(schema.sessions.select().where(session.session_hash == _hash(cookie))).first()
-            if row is None or row.expires_s <= now_s:
-                return None
-            account = _one(connection, schema.accounts.c.account_id == row.account_id)
-        return None if account.disabled else Session(account, row.csrf)
+            row = connection.execute(_SESSION, {"session_hash": digest}).first()
+        if row is None or row.expires_s <= now_s or row.disabled:
+            return None
+        session = Session(_account(row), row.csrf)
+        with self._lock:
+            if changes == self._changes:  # nothing was changed since it was read
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[digest] = (time.monotonic() + REMEMBERED_S, row.expires_s, session)
+        return session
+
+    def remembered(self, cookie: str, now_s: float) -> Session | None:
+        """The session of a cookie if it was looked up a moment ago; None says nothing. Does not wait for a disk."""
+        until_s, expires_s, session = self._remembered.get(_hash(cookie), (0.0, 0.0, None))
+        return session if time.monotonic() < until_s and now_s < expires_s else None
+
+    @contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        """A transaction that changes accounts or sessions; nothing that was remembered before it counts after it."""
+        with self._workplace.writing() as connection:
+            yield connection
+        with self._lock:
+            self._changes += 1
+            self._remembered.clear()
 
     def end_session(self, cookie: str) -> None:
         """Signs a browser out."""
         session = schema.sessions
-        with self._workplace.writing() as connection:
+        with self._changing() as connection:
             connection.execute(session.delete().where(session.c.session_hash == _hash(cookie)))
 
     def end_all(self, account_id: int) -> None:
         """Signs every browser of an account out."""
         session = schema.sessions
-        with self._workplace.writing() as connection:
+        with self._changing() as connection:
             connection.execute(session.delete().where(session.c.account_id == account_id))
 
     def all(self) -> list[Account]:
@@ -215,7 +252,7 @@ class Accounts:
 
     def _change(self, account_id: int, **values: object) -> None:
         account = schema.accounts
-        with self._workplace.writing() as connection:
+        with self._changing() as connection:
             _one(connection, account.c.account_id == account_id)
             connection.execute(account.update().where(account.c.account_id == account_id).values(**values))
 
@@ -235,6 +272,14 @@ def _accounts() -> sa.Select[Any]:
 
 def _account(row: Any) -> Account:
     return Account(row.account_id, row.worker_id, row.person, row.pseudonym, row.role, row.nickname, bool(row.disabled))
+
+
+_SESSION = (
+    sa.select(schema.accounts, schema.workers.c.pseudonym, schema.sessions.c.csrf, schema.sessions.c.expires_s)
+    .join_from(schema.sessions, schema.accounts, schema.accounts.c.account_id == schema.sessions.c.account_id)
+    .join(schema.workers, schema.workers.c.worker_id == schema.accounts.c.worker_id)
+    .where(schema.sessions.c.session_hash == sa.bindparam("session_hash"))
+)
 
 
 def _find(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Account | None:

@@ -76,17 +76,19 @@ class Settings:
             UnknownName: if it names a setting that does not exist.
             BadValue: if a setting is of the wrong type or out of its range.
         """
-        kinds = {field.name: type(field.default) for field in dataclasses.fields(cls)}
         read: dict[str, Any] = {}
         for name, value in given.items():
-            if name not in kinds:
-                raise UnknownName("setting", name, kinds)
-            kind = kinds[name]
+            if name not in _KINDS:
+                raise UnknownName("setting", name, _KINDS)
+            kind = _KINDS[name]
             right = isinstance(value, int | float) if kind is float else isinstance(value, kind)
             if not right or isinstance(value, bool):
                 raise BadValue(value, f"the setting {name} must be {'a number' if kind is not str else 'a text'}")
             read[name] = float(value) if kind is float else value
         return cls(**read)
+
+
+_KINDS = {setting.name: type(setting.default) for setting in dataclasses.fields(Settings)}
 
 
 def check(tasks: Sequence[Task]) -> None:
@@ -138,11 +140,14 @@ def insert(
     return campaign_id
 
 
+_STATE = sa.select(schema.campaigns.c.settings, schema.campaigns.c.paused).where(
+    schema.campaigns.c.campaign_id == sa.bindparam("campaign_id")
+)
+
+
 def state(connection: sa.Connection, campaign_id: int) -> tuple[Settings, bool]:
     """A campaign's settings as they are now, and whether it is paused."""
-    campaign = schema.campaigns.c
-    facts = sa.select(campaign.settings, campaign.paused).where(campaign.campaign_id == campaign_id)
-    settings, paused = connection.execute(facts).one()
+    settings, paused = connection.execute(_STATE, {"campaign_id": campaign_id}).one()
     return Settings.from_dict(settings), bool(paused)
 
 

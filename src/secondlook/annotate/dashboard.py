@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,8 @@ class WorkerRow:
     last_s: float | None
     gold_given: int = 0
     gold_right: int = 0
+    judged: int = 0
+    """Answers of others that this person judged."""
     account_id: int | None = None
     nickname: str = ""
     role: str = ""
@@ -174,8 +177,9 @@ def workers(store: Store) -> list[WorkerRow]:
     ).outerjoin_from(schema.workers, schema.accounts, account.worker_id == worker.worker_id)
     with store.reading() as connection:
         records = {row[0]: row[1:] for row in connection.execute(record)}
-        median: dict[int, float] = dict(connection.execute(_median_seconds(store.campaign_id)).all())
+        median = _median_seconds(connection, store.campaign_id)
         gold = {row[0]: (row[1], row[2]) for row in connection.execute(_gold(store.campaign_id))}
+        judged: dict[int, int] = dict(connection.execute(_judged(store.campaign_id)).all())
         known = connection.execute(people.order_by(worker.pseudonym)).all()
     found = []
     for row in known:
@@ -187,7 +191,7 @@ def workers(store: Store) -> list[WorkerRow]:
         found.append(
             WorkerRow(
                 row.worker_id, row.pseudonym, answers, blank, approved, rejected, median.get(row.worker_id), last_s,
-                given, right, disabled=bool(row.disabled), **about,
+                given, right, judged.get(row.worker_id, 0), disabled=bool(row.disabled), **about,
             )
         )  # fmt: skip
     return found
@@ -249,23 +253,31 @@ def stuck(store: Store, now_s: float, *, held_s: float = 2 * HOUR_S, quiet_s: fl
     )
 
 
-def _median_seconds(campaign_id: int) -> sa.Select[Any]:
-    """Worker and median seconds from start to first answer (changing it later takes no account of the clip)."""
+def _median_seconds(connection: sa.Connection, campaign_id: int) -> dict[int, float]:
+    """Median seconds from start to first answer by worker (changing it later takes no account of the clip)."""
     answer, task = schema.answers.c, schema.tasks.c
-    seconds = (answer.submitted_s - answer.started_s).label("seconds")
-    known = (
-        sa.select(
-            answer.worker_id,
-            seconds,
-            sa.func.row_number().over(partition_by=answer.worker_id, order_by=seconds).label("place"),
-            sa.func.count().over(partition_by=answer.worker_id).label("many"),
-        )
+    seconds = answer.submitted_s - answer.started_s
+    statement = (
+        sa.select(answer.worker_id, seconds)
         .join_from(schema.answers, schema.tasks, task.task_id == answer.task_id)
         .where(task.campaign_id == campaign_id, sa.not_(task.gold), answer.revision == 1, seconds.is_not(None))
     )
-    k = known.cte("known")
-    middle = sa.and_(2 * k.c.place >= k.c.many, 2 * k.c.place <= k.c.many + 2)
-    return sa.select(k.c.worker_id, sa.func.avg(k.c.seconds)).where(middle).group_by(k.c.worker_id)
+    rows_A2 = np.fromiter(chain.from_iterable(connection.execute(statement)), np.float64).reshape(-1, 2)
+    rows_A2 = rows_A2[np.lexsort((rows_A2[:, 1], rows_A2[:, 0]))]
+    worker_W, first_W, many_W = np.unique(rows_A2[:, 0], return_index=True, return_counts=True)
+    median_W = (rows_A2[first_W + (many_W - 1) // 2, 1] + rows_A2[first_W + many_W // 2, 1]) / 2
+    return dict(zip(worker_W.astype(int).tolist(), median_W.tolist(), strict=True))
+
+
+def _judged(campaign_id: int) -> sa.Select[Any]:
+    """Reviewer, and how many answers he or she gave a verdict about."""
+    verdict, answer, task = schema.verdicts.c, schema.answers.c, schema.tasks.c
+    statement = (
+        sa.select(verdict.worker_id, sa.func.count(sa.distinct(verdict.answer_id)))
+        .join_from(schema.verdicts, schema.answers, answer.answer_id == verdict.answer_id)
+        .join(schema.tasks, task.task_id == answer.task_id)
+    )
+    return statement.where(task.campaign_id == campaign_id).group_by(verdict.worker_id)
 
 
 def _gold(campaign_id: int) -> sa.Select[Any]:

@@ -6,6 +6,7 @@ Either way one writer works at a time: `BEGIN IMMEDIATE`, or an advisory lock th
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ from secondlook.errors import BadValue
 
 BUSY_S = 60
 """How long a writer waits for another one."""
+CHECKPOINT_EVERY = 250
+"""Writes after which what stands in the log of a file is brought into the file itself (`checkpoint`)."""
+_MOST_LOG_PAGES = 10_000
+"""SQLite does so itself when the log is so long, while every writer waits; its own default is 1000, 4 MB."""
 _WRITE_LOCK = 0x5EC0_11D1_00C0
 """Number of the advisory lock that a writer holds on PostgreSQL."""
 _POOL = {"pool_size": 8, "max_overflow": 56, "pool_timeout": BUSY_S}
@@ -38,15 +43,37 @@ def connect(path: Path) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy, not the driver, says BEGIN
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+        for pragma in (
+            "foreign_keys = ON",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"wal_autocheckpoint = {_MOST_LOG_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver = connection.connection.driver_connection  # past SQLAlchemy, which takes longer for it than SQLite
+        assert driver is not None
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def checkpoint(engine: sa.Engine) -> None:
+    """Brings what stands in the write-ahead log into the file, as far as no reader needs it; nobody waits for it.
+
+    What was committed is on disk already, so nothing is said where it fails; the next one tries again.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    finally:
+        connection.close()
 
 
 def connect_url(url: str) -> sa.Engine:
@@ -129,6 +156,11 @@ def plain_words(where: str) -> Iterator[None]:
         yield
     except sa.exc.DBAPIError as error:
         found = _file_words(error.orig) or _server_words(error)
+        if found is None:
+            raise
+        raise BadValue(where, *found) from None
+    except sqlite3.Error as error:  # a transaction that does not begin
+        found = _file_words(error)
         if found is None:
             raise
         raise BadValue(where, *found) from None

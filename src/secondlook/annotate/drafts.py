@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from secondlook.annotate import campaigns, dealing, giving, intake, lookups, schema
+from secondlook.annotate import dealing, giving, intake, lookups, schema
+from secondlook.annotate.campaigns import Settings
+from secondlook.annotate.dealing import Turn
 from secondlook.annotate.intake import RATINGS, Answer, Rating, Refused
 from secondlook.errors import BadValue, UnknownName
 
@@ -90,7 +93,7 @@ def save(store: Store, worker: str, task_id: int, draft: Draft, now_s: float) ->
         if place is None:
             raise Refused("video_id", task_id, "this task was not given to this person", "Ask for the next one.")
         giving.retake(connection, place)
-        lease_s = campaigns.state(connection, store.campaign_id)[0].lease_s
+        lease_s = Settings.from_dict(place.settings).lease_s
         if place.state == "expired":
             dealing.hold_again(connection, place.assignment_id, now_s, lease_s)
         elif place.state == "held":
@@ -98,12 +101,42 @@ def save(store: Store, worker: str, task_id: int, draft: Draft, now_s: float) ->
         _upsert(connection, place, draft, now_s)
 
 
+def hand_in(store: Store, worker: str, task_id: int, draft: Draft, now_s: float) -> Turn | None:
+    """The answer that a page gives, and what the page shows next: one transaction, on disk when this returns.
+
+    The answer's times are the server's: it ends now and began as long ago as the page was looked at, not before the
+    task was given.
+
+    Returns:
+        What comes next; None if the task was never given to this person, and then nothing is stored.
+
+    Raises:
+        Refused: as `giving.give`.
+    """
+    with store.writing() as connection:
+        place = giving.place_of(connection, store.campaign_id, store.key(), task_id, worker)
+        if place is None:
+            return None
+        started_s = max(now_s - draft.seconds, min(place.given_s, now_s))
+        given = dataclasses.replace(draft.answer(task_id, worker), started_s=started_s, submitted_s=now_s)
+        giving.give_at(connection, place, len(store.labels), given, now_s)
+        return dealing.turn_within(connection, store, worker, now_s)
+
+
+def _keeping(insert: Callable[[sa.Table], Any]) -> sa.Insert:
+    """Writes a draft, over the one that is there."""
+    statement = insert(schema.drafts)
+    content = {name: statement.excluded[name] for name in ("content", "saved_s")}
+    kept: sa.Insert = statement.on_conflict_do_update(index_elements=["task_id", "round", "worker_id"], set_=content)
+    return kept
+
+
+_KEEP = {"sqlite": _keeping(sqlite.insert), "postgresql": _keeping(postgresql.insert)}
+
+
 def _upsert(connection: sa.Connection, place: Any, draft: Draft, now_s: float) -> None:
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     key = {"task_id": place.task_id, "round": place.round, "worker_id": place.worker_id}
-    content = {"content": draft.to_dict(), "saved_s": now_s}
-    statement = insert(schema.drafts).values(key | content)
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=content))
+    connection.execute(_KEEP[connection.dialect.name], {**key, "content": draft.to_dict(), "saved_s": now_s})
 
 
 def read(store: Store, worker: str, task_id: int) -> Draft | None:

@@ -7,8 +7,36 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from secondlook.annotate import intake, lookups, schema
+from secondlook.annotate import intake, schema
 from secondlook.annotate.intake import Answer, Receipt, Refused
+from secondlook.annotate.workers import pseudonym
+
+_HOLD, _ROUND, _GIVEN, _DRAFT = schema.assignments.c, schema.rounds.c, schema.answers.c, schema.drafts.c
+_PLACE = (
+    sa.select(schema.assignments, _ROUND.votes, _ROUND.taken, schema.campaigns.c.settings)
+    .join_from(schema.workers, schema.assignments, _HOLD.worker_id == schema.workers.c.worker_id)
+    .join(schema.rounds, sa.and_(_ROUND.task_id == _HOLD.task_id, _ROUND.round == _HOLD.round))
+    .join(schema.campaigns, schema.campaigns.c.campaign_id == _HOLD.campaign_id)
+    .where(schema.workers.c.pseudonym == sa.bindparam("who"), _HOLD.task_id == sa.bindparam("task_id"))
+    .order_by(_HOLD.round.desc())
+    .limit(1)
+)
+_IN_ROUND = sa.and_(_GIVEN.task_id == sa.bindparam("task_id"), _GIVEN.round == sa.bindparam("round"))
+_LAST = (
+    sa.select(_GIVEN.answer_id, _GIVEN.slot, _GIVEN.revision)
+    .where(_IN_ROUND, _GIVEN.worker_id == sa.bindparam("worker_id"))
+    .order_by(_GIVEN.revision.desc())
+    .limit(1)
+)
+_LAST_SLOT = sa.select(sa.func.max(_GIVEN.slot)).where(_IN_ROUND)
+_ANSWERED = (
+    schema.assignments.update().where(_HOLD.assignment_id == sa.bindparam("of_assignment")).values(state="answered")
+)
+_FORGET = schema.drafts.delete().where(
+    _DRAFT.task_id == sa.bindparam("task_id"),
+    _DRAFT.round == sa.bindparam("round"),
+    _DRAFT.worker_id == sa.bindparam("worker_id"),
+)
 
 
 def give(
@@ -22,12 +50,17 @@ def give(
     Raises:
         Refused: if the answer makes no sense, the worker was not given the task, or a reviewer judged it already.
     """
+    place = place_of(connection, campaign_id, key, answer.task_id, answer.worker)
+    return give_at(connection, place, label_count, answer, now_s)
+
+
+def give_at(connection: sa.Connection, place: Any | None, label_count: int, answer: Answer, now_s: float) -> Receipt:
+    """`give`, where the assignment was looked up already (`place_of`)."""
     if answer.submitted_s is None:
         answer = dataclasses.replace(answer, submitted_s=now_s)
     problem = intake.problem_of(answer, label_count)
     if problem:
         raise problem
-    place = place_of(connection, campaign_id, key, answer.task_id, answer.worker)
     if place is None or answer.round not in (None, place.round):
         raise Refused("video_id", answer.task_id, "this task was not given to this person", "Ask for the next one.")
     last = last_answer(connection, place)
@@ -40,30 +73,22 @@ def give(
             raise Refused("worker", answer.task_id, "this answer was reviewed already", "It stays as it is.")
     else:
         retake(connection, place)
-        given = schema.answers.c
-        found = sa.select(sa.func.max(given.slot)).where(given.task_id == place.task_id, given.round == place.round)
-        slot, revision = (connection.scalar(found) or 0) + 1, 1
+        in_round = {"task_id": place.task_id, "round": place.round}
+        slot, revision = (connection.scalar(_LAST_SLOT, in_round) or 0) + 1, 1
     row = intake.row_of(answer, place.round, slot, place.worker_id, revision)
     (answer_id,) = intake.insert(connection, [(answer, row)])
     if place.state != "answered":
-        hold = schema.assignments
-        connection.execute(hold.update().where(hold.c.assignment_id == place.assignment_id).values(state="answered"))
+        connection.execute(_ANSWERED, {"of_assignment": place.assignment_id})
     _delete_draft(connection, place)
     return Receipt(answer_id, True)
 
 
 def place_of(connection: sa.Connection, campaign_id: int, key: bytes, task_id: int, worker: str) -> Any | None:
-    """The assignment of a task to a person, with `votes` and `taken` of its round; None if there was none."""
-    worker_id = lookups.worker_id(connection, key, worker)
-    hold, row = schema.assignments, schema.rounds.c
-    is_its_round = sa.and_(row.task_id == hold.c.task_id, row.round == hold.c.round)
-    statement = (
-        sa.select(hold, row.votes, row.taken)
-        .join_from(hold, schema.rounds, is_its_round)
-        .where(hold.c.task_id == task_id, hold.c.worker_id == worker_id)
-        .order_by(hold.c.round.desc())
-    )
-    found = connection.execute(statement).first()
+    """The assignment of a task to a person, with `votes` and `taken` of its round and `settings` of its campaign.
+
+    None if there was none.
+    """
+    found = connection.execute(_PLACE, {"who": pseudonym(key, worker), "task_id": task_id}).first()
     return found if found is not None and found.campaign_id == campaign_id else None
 
 
@@ -83,11 +108,7 @@ def retake(connection: sa.Connection, place: Any) -> None:
 
 def last_answer(connection: sa.Connection, place: Any) -> Any | None:
     """Number, slot and revision of the last answer given on an assignment."""
-    given = schema.answers.c
-    statement = sa.select(given.answer_id, given.slot, given.revision).where(
-        given.task_id == place.task_id, given.round == place.round, given.worker_id == place.worker_id
-    )
-    return connection.execute(statement.order_by(given.revision.desc()).limit(1)).first()
+    return connection.execute(_LAST, _mine(place)).first()
 
 
 def _is_judged(connection: sa.Connection, place: Any) -> bool:
@@ -99,6 +120,8 @@ def _is_judged(connection: sa.Connection, place: Any) -> bool:
 
 
 def _delete_draft(connection: sa.Connection, place: Any) -> None:
-    draft = schema.drafts
-    mine = (draft.c.task_id == place.task_id, draft.c.round == place.round, draft.c.worker_id == place.worker_id)
-    connection.execute(draft.delete().where(*mine))
+    connection.execute(_FORGET, _mine(place))
+
+
+def _mine(place: Any) -> dict[str, int]:
+    return {"task_id": place.task_id, "round": place.round, "worker_id": place.worker_id}

@@ -9,9 +9,11 @@ out.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import sqlalchemy as sa
 
@@ -19,6 +21,9 @@ from secondlook.annotate import intake, schema
 from secondlook.annotate.campaigns import Settings
 from secondlook.errors import BadValue, MissingFile, UnknownName
 from secondlook.labels import LabelSpace
+
+if TYPE_CHECKING:
+    from secondlook.annotate.store import Store
 
 EVERYBODY = 1_000_000_000
 """Answers asked for of a gold task: as many as there are people."""
@@ -53,6 +58,27 @@ def set_gold(connection: sa.Connection, task_id: int, labels: Collection[int]) -
         connection.execute(row.update().where(row.c.task_id == task_id).values(votes=EVERYBODY))
     connection.execute(known.delete().where(known.c.task_id == task_id))
     connection.execute(known.insert(), [{"task_id": task_id, "label": label} for label in sorted(set(labels))])
+
+
+def set_all(store: Store, known: Mapping[int, Collection[int]]) -> None:
+    """Makes tasks gold, all or none.
+
+    Raises:
+        BadValue: if there are none, or one of them has answers already.
+    """
+    if not known:
+        raise BadValue(0, "no video is named", "Give a row for each gold video.")
+    with store.writing() as connection:
+        for task_id, labels in known.items():
+            set_gold(connection, task_id, labels)
+
+
+def number(store: Store) -> int:
+    """Gold tasks of a campaign."""
+    task = schema.tasks.c
+    statement = sa.select(sa.func.count()).where(task.campaign_id == store.campaign_id, task.gold)
+    with store.reading() as connection:
+        return connection.scalar(statement) or 0
 
 
 def record(connection: sa.Connection, campaign_id: int, worker_id: int | None, settings: Settings) -> Gold:
@@ -96,25 +122,30 @@ def read_file(path: Path, task_ids: Mapping[str, int], labels: LabelSpace) -> di
     """
     if not path.is_file():
         raise MissingFile(path, "Give a CSV file with the columns video_id and labels (separated by |).")
+    with path.open("rb") as file:
+        return read_sheet(file, str(path), task_ids, labels)
+
+
+def read_sheet(file: BinaryIO, name: str, task_ids: Mapping[str, int], labels: LabelSpace) -> dict[int, list[int]]:
+    """As `read_file`, of a file that is open; `name` is what errors call it."""
     found: dict[int, list[int]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            for name in ("video_id", "labels"):
-                if name not in (reader.fieldnames or ()):
-                    raise UnknownName("column", name, reader.fieldnames or ())
-            for row in reader:
-                video_id, texts = (row["video_id"] or "").strip(), (row["labels"] or "").split("|")
-                where = f"row {reader.line_num}"
-                if video_id not in task_ids:
-                    raise BadValue(video_id, f"{where}, column video_id: is not a video of this campaign")
-                if task_ids[video_id] in found:
-                    raise BadValue(video_id, f"{where}, column video_id: this video stands twice in the file")
-                found[task_ids[video_id]] = [labels.index_of(text.strip()) for text in texts if text.strip()]
-                if not found[task_ids[video_id]]:
-                    raise BadValue(video_id, f"{where}, column labels: gold needs at least one label")
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise BadValue(str(path), f"is not a CSV file in UTF-8 ({error})", "Save it as CSV UTF-8.") from None
+    reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        for column in ("video_id", "labels"):
+            if column not in (reader.fieldnames or ()):
+                raise UnknownName("column", column, reader.fieldnames or ())
+        for row in reader:
+            video_id, texts = (row["video_id"] or "").strip(), (row["labels"] or "").split("|")
+            where = f"row {reader.line_num}"
+            if video_id not in task_ids:
+                raise BadValue(video_id, f"{where}, column video_id: is not a video of this campaign")
+            if task_ids[video_id] in found:
+                raise BadValue(video_id, f"{where}, column video_id: this video stands twice in the file")
+            found[task_ids[video_id]] = [labels.index_of(text.strip()) for text in texts if text.strip()]
+            if not found[task_ids[video_id]]:
+                raise BadValue(video_id, f"{where}, column labels: gold needs at least one label")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadValue(name, f"is not a CSV file in UTF-8 ({error})", "Save it as CSV UTF-8.") from None
     return found
 
 

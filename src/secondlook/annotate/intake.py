@@ -153,11 +153,25 @@ def _places(connection: sa.Connection, task_ids: Collection[int]) -> dict[tuple[
     return {(row.task_id, row.round, row.worker_id): row for row in rows}
 
 
+_TAKE = (
+    schema.rounds.update()
+    .where(schema.rounds.c.task_id == sa.bindparam("of_task"), schema.rounds.c.round == sa.bindparam("of_round"))
+    .values(taken=schema.rounds.c.taken + sa.bindparam("more", type_=sa.Integer))
+)
+_ADD = schema.answers.insert().returning(schema.answers.c.answer_id)
+_ADD_MANY = schema.answers.insert().returning(schema.answers.c.answer_id, sort_by_parameter_order=True)
+_ADD_CHOICES = schema.answer_choices.insert()
+_ANSWER = sa.select(schema.answers).where(schema.answers.c.answer_id == sa.bindparam("answer_id"))
+_CHOSEN = (
+    sa.select(schema.answer_choices.c.label, schema.answer_choices.c.rating)
+    .where(schema.answer_choices.c.answer_id == sa.bindparam("answer_id"))
+    .order_by(schema.answer_choices.c.label)
+)
+
+
 def take_places(connection: sa.Connection, task_id: int, number: int, more: int = 1) -> None:
     """Counts places of a round as taken, or as free again (`more` below 0)."""
-    row = schema.rounds.c
-    this = schema.rounds.update().where(row.task_id == task_id, row.round == number)
-    connection.execute(this.values(taken=row.taken + more))
+    connection.execute(_TAKE, {"of_task": task_id, "of_round": number, "more": more})
 
 
 def row_of(answer: Answer, number: int, slot: int, worker_id: int, revision: int = 1) -> dict[str, Any]:
@@ -228,10 +242,8 @@ def said(answer: Answer) -> tuple[Any, ...]:
 
 def read(connection: sa.Connection, answer_id: int, worker: str) -> Answer:
     """A stored answer; its worker's id is not in the store, so it is passed in."""
-    row = connection.execute(sa.select(schema.answers).where(schema.answers.c.answer_id == answer_id)).one()
-    choice = schema.answer_choices.c
-    chosen = sa.select(choice.label, choice.rating).where(choice.answer_id == answer_id).order_by(choice.label)
-    choices = dict(connection.execute(chosen).all())
+    row = connection.execute(_ANSWER, {"answer_id": answer_id}).one()
+    choices = dict(connection.execute(_CHOSEN, {"answer_id": answer_id}).all())
     flags = (bool(row.no_match), bool(row.review), bool(row.unsuitable))
     return Answer(row.task_id, worker, choices, *flags, row.started_s, row.submitted_s, row.round)
 
@@ -240,15 +252,17 @@ def insert(connection: sa.Connection, fresh: Sequence[tuple[Answer, dict[str, An
     """Adds answers with their choices, and gives their numbers."""
     if not fresh:
         return []
-    statement = schema.answers.insert().returning(schema.answers.c.answer_id, sort_by_parameter_order=True)
-    ids = [row[0] for row in connection.execute(statement, [row for _, row in fresh])]
+    if len(fresh) == 1:
+        ids = [connection.execute(_ADD, fresh[0][1]).scalar_one()]
+    else:
+        ids = [row[0] for row in connection.execute(_ADD_MANY, [row for _, row in fresh])]
     choices = [
         {"answer_id": answer_id, "label": label, "rating": rating}
         for answer_id, (answer, _) in zip(ids, fresh, strict=True)
         for label, rating in answer.choices.items()
     ]
     if choices:
-        connection.execute(schema.answer_choices.insert(), choices)
+        connection.execute(_ADD_CHOICES, choices)
     return ids
 
 

@@ -90,10 +90,12 @@ def worker_ids(connection: sa.Connection, key: bytes, raw: Collection[str]) -> d
     return {person: numbers[name] for person, name in pseudonyms.items()}
 
 
+_WORKER_ID = sa.select(schema.workers.c.worker_id).where(schema.workers.c.pseudonym == sa.bindparam("who"))
+
+
 def worker_id(connection: sa.Connection, key: bytes, person: str) -> int | None:
     """Number of a person; None for one who was never here."""
-    worker = schema.workers.c
-    found: int | None = connection.scalar(sa.select(worker.worker_id).where(worker.pseudonym == pseudonym(key, person)))
+    found: int | None = connection.scalar(_WORKER_ID, {"who": pseudonym(key, person)})
     return found
 
 

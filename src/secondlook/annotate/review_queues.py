@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from secondlook.annotate import intake, schema
 from secondlook.annotate.intake import Verdict
-from secondlook.annotate.standing import flag, is_open, is_rejected, standing
+from secondlook.annotate.standing import flag, is_open, standing
 from secondlook.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ QUEUES = {
     "answered": "every task with an answer",
 }
 """What each queue holds."""
+_ALL = 2**62
+"""More rows than there are: a subquery with a limit is computed once, and not again for each use of its columns."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def _queue(campaign_id: int, queue: str, after: int = 0) -> sa.Select[Any]:
         raise UnknownName("queue", queue, QUEUES)
     s = standing(campaign_id)
     if queue == "agreed":
-        same = _agreed(campaign_id).subquery()
-        return sa.select(same.c.task_id, sa.literal(0.0).label("rank")).where(same.c.task_id > after).distinct()
+        same = _agreed(campaign_id, after).subquery()
+        return sa.select(same.c.task_id, sa.literal(0.0).label("rank")).distinct()
     if queue == "disagreement":
         like = _likeness(s)
         return sa.select(like.c.task_id, like.c.likeness.label("rank")).where(like.c.open > 0)
@@ -87,26 +89,28 @@ def _queue(campaign_id: int, queue: str, after: int = 0) -> sa.Select[Any]:
     return tasks.where(wanted[queue], s.c.task_id > after).distinct()
 
 
-def _likeness(s: sa.Subquery) -> sa.CTE:
+def _likeness(s: sa.Subquery) -> sa.Subquery:
     """Of each task how much its answers are alike, and how many are open.
 
     The share of its answers that chose a label, averaged over the labels that any chose: 1 where all are the same.
     """
     choice = schema.answer_choices.c
-    said = sa.func.count(sa.distinct(sa.case((s.c.blank == 0, s.c.answer_id))))
-    possible = said * sa.func.count(sa.distinct(choice.label))
-    return (
+    counted = (
         sa.select(
             s.c.task_id,
-            sa.case((possible > 0, 1.0 * sa.func.count(choice.label) / sa.func.nullif(possible, 0)), else_=1.0).label(
-                "likeness"
-            ),
+            sa.func.count(sa.distinct(sa.case((s.c.blank == 0, s.c.answer_id)))).label("said"),
+            sa.func.count(sa.distinct(choice.label)).label("labels"),
+            sa.func.count(choice.label).label("chosen"),
             sa.func.sum(flag(is_open(s))).label("open"),
         )
         .outerjoin_from(s, schema.answer_choices, choice.answer_id == s.c.answer_id)
         .group_by(s.c.task_id)
-        .cte("likeness")
+        .limit(_ALL)
+        .subquery()
     )
+    possible = counted.c.said * counted.c.labels
+    likeness = sa.case((possible > 0, 1.0 * counted.c.chosen / sa.func.nullif(possible, 0)), else_=1.0)
+    return sa.select(counted.c.task_id, likeness.label("likeness"), counted.c.open).subquery("likeness")
 
 
 def agreed(store: Store) -> tuple[int, int]:
@@ -150,21 +154,40 @@ def approve_agreed(store: Store, reviewer: str, expected: int, now_s: float) -> 
     return sorted({task_id for _, task_id in rows})
 
 
-def _agreed(campaign_id: int) -> sa.Select[Any]:
-    """`task_id`, `round` and `open` (answers without a verdict) of the rounds that `approve_agreed` speaks of."""
+def _agreed(campaign_id: int, after: int = 0) -> sa.Select[Any]:
+    """`task_id`, `round` and `open` (answers without a verdict) of the rounds that `approve_agreed` speaks of.
+
+    Only of tasks with a number above `after`.
+    """
     s, choice, row = standing(campaign_id), schema.answer_choices.c, schema.rounds.c
-    answers = sa.func.count(sa.distinct(s.c.answer_id))
-    labels = sa.func.count(sa.distinct(choice.label))
-    doubts = sa.or_(s.c.review, s.c.unsuitable, s.c.no_match, s.c.blank == 1, is_rejected(s), s.c.second_review)
-    unjudged = sa.func.count(sa.distinct(sa.case((is_open(s), s.c.answer_id))))
-    return (
-        sa.select(s.c.task_id, s.c.round, unjudged.label("open"))
-        .select_from(s)
-        .join(schema.rounds, sa.and_(row.task_id == s.c.task_id, row.round == s.c.round))
-        .outerjoin(schema.answer_choices, choice.answer_id == s.c.answer_id)
+    answers = sa.func.count()
+    rejected = sa.and_(s.c.verdict_id.is_not(None), sa.not_(s.c.approved))
+    doubts = sa.or_(s.c.review, s.c.unsuitable, s.c.no_match, s.c.second_review, rejected, s.c.blank == 1)
+    unjudged = answers - sa.func.count(s.c.verdict_id)  # all that are open, as none is blank
+    sure = (
+        sa.select(s.c.task_id, s.c.round, unjudged.label("open"), answers.label("answers"))
+        .join_from(s, schema.rounds, sa.and_(row.task_id == s.c.task_id, row.round == s.c.round))
+        .where(s.c.task_id > after)
         .group_by(s.c.task_id, s.c.round, row.votes)
         .having(answers >= 2, answers >= row.votes, unjudged > 0, sa.func.sum(flag(doubts)) == 0)
-        .having(labels > 0, sa.func.count(choice.label) == answers * labels)
+        .limit(_ALL)
+        .subquery()
+    )
+    # Labels are read of these rounds alone: they are few.
+    given, newer = schema.answers.alias("given"), schema.answers.alias("changed")
+    is_changed = sa.exists().where(
+        newer.c.task_id == given.c.task_id,
+        newer.c.round == given.c.round,
+        newer.c.worker_id == given.c.worker_id,
+        newer.c.revision > given.c.revision,
+    )
+    return (
+        sa.select(sure.c.task_id, sure.c.round, sure.c.open)
+        .join_from(sure, given, sa.and_(given.c.task_id == sure.c.task_id, given.c.round == sure.c.round))
+        .join(schema.answer_choices, choice.answer_id == given.c.answer_id)
+        .where(sa.not_(is_changed))
+        .group_by(sure.c.task_id, sure.c.round, sure.c.open, sure.c.answers)
+        .having(sa.func.count() == sure.c.answers * sa.func.count(sa.distinct(choice.label)))
     )
 
 

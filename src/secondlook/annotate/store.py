@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from secondlook.annotate.workplace import Workplace
 
 
+_FEW, _AHEAD, _MOST_TASKS = 3, 100, 100_000
+"""A look for so few tasks reads so many after them, too; so many are kept in memory, about 1 KB each."""
+
+
 class Store:
     """Tasks, answers and verdicts of one campaign (`Workplace.campaign`); a context manager.
 
@@ -47,6 +51,7 @@ class Store:
         self.made: dict[str, Any] = row.made
         """How the tasks were made."""
         self._by_media: dict[str, int] = {}
+        self._tasks: dict[int, Task] = {}
 
     @classmethod
     def create(
@@ -182,6 +187,10 @@ class Store:
         """
         with self.writing() as connection:
             return giving.give(connection, self.campaign_id, len(self.labels), self.key(), answer, now_s)
+
+    def hand_in(self, worker: str, task_id: int, draft: Draft, now_s: float) -> Turn | None:
+        """`give` of what stands on a person's page and `turn`, at once; None if the task was never theirs."""
+        return drafts.hand_in(self, worker, task_id, draft, now_s)
 
     def save_draft(self, worker: str, task_id: int, draft: Draft, now_s: float) -> None:
         """Keeps what stands on a person's page; on disk when this returns."""
@@ -358,8 +367,19 @@ class Store:
         return self.workplace.writing()
 
     def read_tasks(self, connection: sa.Connection, task_ids: Sequence[int] | None = None) -> dict[int, Task]:
-        """Tasks of the campaign by number; only these, if they are given."""
-        return lookups.read_tasks(connection, self.campaign_id, self.key(), task_ids)
+        """Tasks of the campaign by number; only these, if they are given. What was read is kept: tasks never change."""
+        known = self._tasks
+        if task_ids is None:
+            return lookups.read_tasks(connection, self.campaign_id, self.key())
+        if any(number not in known for number in task_ids):
+            wanted = {*task_ids}
+            if len(task_ids) <= _FEW:  # people are dealt tasks in the order of their numbers: read ahead
+                wanted.update(n + i for n in task_ids for i in range(_AHEAD))
+            if len(known) > _MOST_TASKS:
+                known = self._tasks = {}
+            missing = [number for number in wanted if number not in known]
+            known.update(lookups.read_tasks(connection, self.campaign_id, self.key(), missing))
+        return {number: known[number] for number in task_ids if number in known}
 
     def _number_of(self, video_id: str) -> int:
         task = schema.tasks.c

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ class Workplace:
 
     def __init__(self, folder: Path, engine: sa.Engine) -> None:
         self.folder, self._engine, self._key = folder, engine, b""
+        self._writer = engine.execution_options(writes=True)
+        self._writes = itertools.count(1)
         self.place = database.place(engine)
         """Where the database is, for people."""
         self.accounts = Accounts(self)
@@ -181,6 +184,11 @@ class Workplace:
         with self.reading() as connection:
             return trail.read(connection, campaign, limit)
 
+    def judged(self, limit: int = 100) -> list[trail.Judging]:
+        """Who judged how many answers, by the hour, the newest first."""
+        with self.reading() as connection:
+            return trail.judged(connection, limit)
+
     def key(self) -> bytes:
         """The secret of the pseudonyms; it never changes, so it is read once."""
         if not self._key:
@@ -196,9 +204,11 @@ class Workplace:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A connection in a transaction that holds the write lock; on disk when it ends. Never one inside another."""
-        writer = self._engine.execution_options(writes=True)
-        with database.plain_words(self.place), self._one_writer, writer.begin() as connection:
-            yield connection
+        with database.plain_words(self.place):
+            with self._one_writer, self._writer.begin() as connection:
+                yield connection
+            if next(self._writes) % database.CHECKPOINT_EVERY == 0:
+                database.checkpoint(self._engine)  # while others may write
 
 
 def _make_tables(engine: sa.Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from secondlook.video.proxy import frame_times_s
 from secondlook.web.media import media_url
 
 if TYPE_CHECKING:
-    from secondlook.annotate.dealing import Assignment
+    from secondlook.annotate.dealing import Assignment, Turn
     from secondlook.annotate.store import Store
     from secondlook.annotate.workplace import Workplace
     from secondlook.web.context import Context
@@ -49,7 +50,11 @@ def progress(store: Store, person: str, now_s: float) -> dict[str, Any]:
 
 def state(store: Store, person: str, now_s: float) -> dict[str, Any]:
     """The batch and the clip to answer now; `reason` says why there is none (`dealing`, with underscores)."""
-    turn = store.turn(person, now_s)
+    return shown(store, store.turn(person, now_s))
+
+
+def shown(store: Store, turn: Turn) -> dict[str, Any]:
+    """What the page is sent of a person's turn."""
     present, after = turn.dealt.assignment, turn.after
     return {
         "campaign": store.name,
@@ -60,7 +65,7 @@ def state(store: Store, person: str, now_s: float) -> dict[str, Any]:
             "done": turn.done,
             "items": [{"position": position, "state": state} for position, state in turn.places],
         },
-        "current": None if present is None else view(store, person, present),
+        "current": None if present is None else _view(store, present, turn.draft),
         "next_media": None if after is None else media_url(store.name, after.task.media),
         "reason": turn.dealt.reason.replace(" ", "_"),
     }
@@ -68,19 +73,27 @@ def state(store: Store, person: str, now_s: float) -> dict[str, Any]:
 
 def view(store: Store, person: str, assignment: Assignment) -> dict[str, Any]:
     """One clip with its options, what stood on the page last, and what this person answered, if so."""
+    task_id, answered = assignment.task.task_id, assignment.state == "answered"
+    draft = store.draft(person, task_id)
+    sent = _view(store, assignment, None if draft is None else draft.to_dict())
+    if answered:
+        given = _given(store, person, task_id)
+        sent["given"] = None if given is None else given.to_dict()
+        sent["locked"] = _was_judged(store, person, task_id)
+    return sent
+
+
+def _view(store: Store, assignment: Assignment, draft: Mapping[str, Any] | None) -> dict[str, Any]:
     shown = public_view(assignment.task, store.labels)
-    answered = assignment.state == "answered"
-    draft = store.draft(person, shown["task"])
-    given = _given(store, person, shown["task"]) if answered else None
     return {
         "task": shown["task"],
         "position": assignment.position,
         "video": media_url(store.name, shown["video"]),
         "options": shown["options"],
-        "draft": None if draft is None else draft.to_dict(),
-        "given": None if given is None else given.to_dict(),
-        "answered": answered,
-        "locked": answered and _was_judged(store, person, shown["task"]),
+        "draft": draft,
+        "given": None,
+        "answered": assignment.state == "answered",
+        "locked": False,
     }
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -84,7 +84,7 @@ class Shell:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._add(MutableHeaders(scope=message), rules)
+                self._add(message, rules)
             await send(message)
 
         async def receive_within_limit() -> Message:
@@ -120,21 +120,28 @@ class Shell:
             return JSONResponse({"error": "The length of what was sent makes no sense."}, 400)
         return None
 
-    def _add(self, headers: MutableHeaders, rules: Policy) -> None:
-        headers["Content-Security-Policy"] = rules.content_security()
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Permissions-Policy"] = (
-            "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()"
-        )
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        headers["X-Robots-Tag"] = "noindex, nofollow"
-        if rules.frame_ancestors == "'none'":
-            headers["X-Frame-Options"] = "DENY"
-        if self._secure:
-            headers["Strict-Transport-Security"] = "max-age=31536000"
-        headers.setdefault("Cache-Control", "no-store")
+    def _add(self, message: Message, rules: Policy) -> None:
+        """Puts our headers on an answer; those that the route set itself are dropped, but for `Cache-Control`."""
+        own = [pair for pair in message["headers"] if pair[0].lower() not in _OURS]
+        kept = any(pair[0].lower() == b"cache-control" for pair in own)
+        security = (b"content-security-policy", rules.content_security().encode("latin-1"))
+        frames = (_NO_FRAMES,) if rules.frame_ancestors == "'none'" else ()
+        secure = (_ONLY_HTTPS,) if self._secure else ()
+        message["headers"] = [*own, security, *_ALWAYS, *frames, *secure, *(() if kept else (_NO_STORE,))]
+
+
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-robots-tag", b"noindex, nofollow"),
+)
+_NO_FRAMES = (b"x-frame-options", b"DENY")
+_ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
+_NO_STORE = (b"cache-control", b"no-store")
+_OURS = {b"content-security-policy", _NO_FRAMES[0], _ONLY_HTTPS[0], *(name for name, _ in _ALWAYS)}
 
 
 def log_failure(error: BaseException) -> None:

@@ -34,15 +34,25 @@ class Needs:
             HTTPException: 401 if there is none, 403 if its role is too low or the token is missing or wrong, 429 if
                 it asks too often.
         """
-        session = await run_in_threadpool(find_session, request)
+        session = self._admitted(request, await _session(request))
+        if request.method not in SAFE:
+            await check_csrf(request, session)
+        return session
+
+    def in_thread(self, request: Request) -> Session:
+        """The same from within a thread, for a request that carries its token in a header and not in a form."""
+        session = self._admitted(request, find_session(request))
+        if request.method not in SAFE:
+            _check_token(request.headers.get(CSRF_HEADER), session)
+        return session
+
+    def _admitted(self, request: Request, session: Session | None) -> Session:
         if session is None:
             raise HTTPException(401, "Open your personal sign-in link first.")
         if not may(session.account, self.role):
             raise HTTPException(403, f"This page is for people with the role {self.role}.")
         kind = "read" if request.method in SAFE else "write"
         context(request).limits.check(kind, str(session.account.account_id))
-        if kind == "write":
-            await check_csrf(request, session)
         return session
 
 
@@ -51,7 +61,7 @@ class Open:
 
     async def __call__(self, request: Request) -> Session | None:
         """The session or None."""
-        return await run_in_threadpool(find_session, request)
+        return await _session(request)
 
 
 class Free(Open):
@@ -80,6 +90,16 @@ def guard_of(route: APIRoute) -> Needs | Open | None:
     return needs[0] if needs else (found[0] if found else None)
 
 
+async def _session(request: Request) -> Session | None:
+    """`find_session`; only what is not in memory is looked up in a thread."""
+    here = context(request)
+    found = here.workplace.accounts.remembered(request.cookies.get(cookie_name(here), ""), here.clock())
+    if found is None:
+        return await run_in_threadpool(find_session, request)
+    request.state.session = found
+    return found
+
+
 def find_session(request: Request) -> Session | None:
     """The session behind the request's cookie, looked up once a request."""
     if not hasattr(request.state, "session"):
@@ -96,6 +116,10 @@ async def check_csrf(request: Request, session: Session) -> None:
     given: Any = request.headers.get(CSRF_HEADER)
     if given is None and request.headers.get("content-type", "").split(";")[0].strip().lower() in _FORMS:
         given = (await request.form()).get(CSRF_FIELD)
+    _check_token(given, session)
+
+
+def _check_token(given: object, session: Session) -> None:
     if not isinstance(given, str) or not hmac.compare_digest(given.encode(), session.csrf.encode()):
         raise HTTPException(403, "This page is out of date. Load it again and repeat the last step.")
 

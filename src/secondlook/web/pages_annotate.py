@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+import re
+from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -21,7 +24,7 @@ from secondlook.web import _annotate_views as views
 from secondlook.web.context import context
 from secondlook.web.headers import policy
 from secondlook.web.home import site
-from secondlook.web.identity import Annotator
+from secondlook.web.identity import Annotator, Needs, guard_of
 from secondlook.web.rendering import page
 
 router = APIRouter()
@@ -93,23 +96,61 @@ def times(request: Request, campaign: str, task: TaskId, session: Annotator) -> 
     return JSONResponse({"times_s": found}, headers={"Cache-Control": kept})
 
 
-async def _draft_of(request: Request, session: Annotator) -> Draft:
-    """The draft in the body; everything in it is checked, but for what only the store knows."""
+async def _body(request: Request) -> bytes:
     policy(request).body_bytes = BODY_BYTES
     try:
-        return Draft.from_dict(json.loads(await request.body()))
+        return await request.body()
     except ClientDisconnect:
         raise HTTPException(400, "The page was left before it had sent everything.") from None
+
+
+def _draft_in(body: bytes) -> Draft:
+    """The draft in a body; everything in it is checked, but for what only the store knows."""
+    try:
+        return Draft.from_dict(json.loads(body))
     except (BadValue, UnknownName) as error:
         raise HTTPException(422, _words(error)) from None
     except (ValueError, RecursionError):
         raise HTTPException(422, "This is no answer: the body must be JSON.") from None
 
 
+async def _draft_of(request: Request, session: Annotator) -> Draft:
+    return _draft_in(await _body(request))
+
+
 Given = Annotated[Draft, Depends(_draft_of)]
 
 
-@router.put("/api/annotate/{campaign}/draft/{task}")
+class _Clicked(APIRoute):
+    """A route that is asked for with every click: guard, body and function in one visit to a thread.
+
+    FastAPI's own way, by which every other route goes, visits one for the guard and one for the function, and takes as
+    long as they do. It also says what is wrong with an address.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        usual, guard, endpoint = super().get_route_handler(), guard_of(self), self.endpoint
+        assert isinstance(guard, Needs)
+
+        def do(request: Request, body: bytes) -> Response:
+            session = guard.in_thread(request)
+            where = request.path_params
+            answer: Response = endpoint(request, where["campaign"], int(where["task"]), session, _draft_in(body))
+            return answer
+
+        async def handle(request: Request) -> Response:
+            if re.fullmatch(r"[1-9][0-9]{0,8}", request.path_params["task"]) is None:
+                return await usual(request)
+            return await run_in_threadpool(do, request, await _body(request))
+
+        return handle
+
+
+clicked = APIRouter(route_class=_Clicked)
+
+
+@clicked.put("/api/annotate/{campaign}/draft/{task}")
 def save_draft(request: Request, campaign: str, task: TaskId, session: Annotator, draft: Given) -> Response:
     """Keeps what stands on the page; it is on disk when this answers."""
     store, now_s = _store(request, campaign), context(request).clock()
@@ -120,23 +161,22 @@ def save_draft(request: Request, campaign: str, task: TaskId, session: Annotator
     return JSONResponse({"saved": True})
 
 
-@router.post("/api/annotate/{campaign}/answer/{task}")
+@clicked.post("/api/annotate/{campaign}/answer/{task}")
 def answer(request: Request, campaign: str, task: TaskId, session: Annotator, draft: Given) -> Response:
-    """Takes the answer. Its times are the server's: it ends now and began as long ago as the page was looked at."""
-    store, now_s = _store(request, campaign), context(request).clock()
+    """Takes the answer (`Store.hand_in`), and gives what comes next."""
+    store = _store(request, campaign)
     if not (draft.choices or draft.no_match or draft.review or draft.unsuitable):
         raise HTTPException(422, "Nothing is chosen yet.")
-    person = session.account.person
-    since_s = views.given_s(store, person, task)
-    if since_s is None:
-        raise HTTPException(404, NOT_YOURS)
-    started_s = max(now_s - draft.seconds, min(since_s, now_s))
-    given = dataclasses.replace(draft.answer(task, person), started_s=started_s, submitted_s=now_s)
     try:
-        store.give(given, now_s)
+        turn = store.hand_in(session.account.person, task, draft, context(request).clock())
     except BadValue as error:
         raise _refusal(error) from None
-    return JSONResponse({"saved": True, "state": views.state(store, person, now_s)})
+    if turn is None:
+        raise HTTPException(404, NOT_YOURS)
+    return JSONResponse({"saved": True, "state": views.shown(store, turn)})
+
+
+router.routes.extend(clicked.routes)
 
 
 @router.get("/api/annotate/{campaign}/labels")
