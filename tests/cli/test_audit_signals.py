@@ -168,7 +168,6 @@ def test_wrong_use_is_a_sentence(folder, monkeypatch, capsys):
     assert "max_margin of low_margin must be a number" in error("--signal", "low_margin", "-O", "max_margin=x")
     assert "an option is NAME=VALUE" in error("--signal", "low_margin", "-O", "max_margin")
     assert "must be one of aum" in error("--signal", "training_dynamics", "-O", "measure=x", "--run", folder / "run")
-    assert "more controls than" in error("--controls", 4000)
     assert "must not be negative" in error("--random-options", -1)
     assert "is one of the models that select" in error("--held-out-model", a)
     assert not (folder / "no.parquet").exists()

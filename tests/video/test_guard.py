@@ -159,6 +159,15 @@ def test_cancelling_from_another_thread(tmp_path):
     assert "signal 9" in clip.reason
 
 
+def test_cancelling_while_the_child_starts(tmp_path):
+    import threading
+
+    with guard_of("import time; time.sleep(30)", 30) as guard:  # never says that it is ready
+        threading.Timer(0.5, guard.cancel).start()
+        clip = guard.probe(tmp_path)
+    assert (clip.status, "signal 9" in clip.reason) == ("unreadable", True)
+
+
 def test_a_copy_has_a_child_of_its_own(kinds):
     with Guard(7) as guard:
         guard.decode(kinds["one_frame"])

@@ -56,14 +56,8 @@ class Controls:
 def draw_videos(
     video_id_N: Sequence[str] | npt.NDArray[np.object_], selected_N: npt.NDArray[np.bool_], count: int, seed: int
 ) -> Any:
-    """Rows of `count` videos drawn at random from those that are not selected, ascending.
-
-    Raises:
-        BadValue: if there are fewer.
-    """
+    """Rows of `count` videos drawn at random from those that are not selected, ascending; all where fewer are left."""
     pool = np.flatnonzero(~selected_N)
-    if count > len(pool):
-        raise BadValue(count, f"more controls than the {len(pool)} videos that are not selected", "Give fewer.")
     key = np.array([video_hash(seed, CONTROL, video_id_N[i]) for i in pool.tolist()], dtype=np.uint64)
     return np.sort(pool[np.argsort(key, kind="stable")[:count]])
 

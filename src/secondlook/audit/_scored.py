@@ -71,14 +71,14 @@ def to_table(
         The table, and what its metadata must say about controls (`_controls`).
 
     Raises:
-        BadValue: if `limit` is below 1, or there are not enough videos for controls.
+        BadValue: if `limit` is below 1.
     """
     if limit is not None and limit < 1:
         raise BadValue(limit, "a limit must be at least 1", "Leave --limit out to keep all.")
     controls = controls or Controls()
     rows = _ordered(aligned, scored, np.flatnonzero(scored.selected_N))[:limit]
-    drawn = draw_videos(aligned.video_id_N, scored.selected_N, controls.videos, seed) if controls.videos else []
-    rows = _ordered(aligned, scored, np.concatenate([rows, np.asarray(drawn, dtype=rows.dtype)]))
+    drawn = draw_videos(aligned.video_id_N, scored.selected_N, controls.videos, seed).astype(rows.dtype)
+    rows = _ordered(aligned, scored, np.concatenate([rows, drawn]))
     control_R = np.isin(rows, drawn)
     proposed = [*(r.top_NK[rows] for r in aligned.rankings), aligned.given_N[rows][:, None]]
     if scored.also_NJ is not None:

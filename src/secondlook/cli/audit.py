@@ -149,7 +149,8 @@ def run(
         "candidates": rows.num_rows,
         "selected": int(scored.selected_N.sum()),
         "signals": list(signals),
-        "controls": controls,
+        "controls": len(about_controls.get("controls", ())),
+        "controls_asked": controls,
         "held_out": held_out,
         "tables": written,
         "sizes": sizes,
@@ -207,7 +208,9 @@ def words(result: dict[str, Any]) -> str:
     lines += left_out_words(result["left_out"])
     kept = result["candidates"] - result["controls"]
     cut = f" of {result['selected']}, the most suspicious" if kept < result["selected"] else ""
-    drawn = f", and {result['controls']} videos drawn at random as controls" if result["controls"] else ""
+    drawn = f", and {result['controls']} videos drawn at random as controls" if result["controls_asked"] else ""
+    if result["controls"] < result["controls_asked"]:
+        drawn += f" ({result['controls_asked']} were asked for; no others are left)"
     lines += [f"wrote {path}" for path in result["tables"]]
     lines.append(f"wrote {result['wrote']}: {kept} candidates{cut}{drawn}")
     return "\n".join(lines)

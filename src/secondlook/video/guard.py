@@ -32,6 +32,13 @@ _PIPE_BYTES = 2**20
 _CHILD = (sys.executable, "-c", "from secondlook.video._guard_child import main; main()")
 
 
+class _EndedEarly(EOFError):
+    """A signal ended the child before it was ready: somebody cancelled."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
 class Guard:
     """Decodes in a child process with a time-out; the child is started when first needed and again after it was killed.
 
@@ -81,10 +88,10 @@ class Guard:
 
     def ask(self, task: str, **arguments: Any) -> Clip:
         """Has the child do one of its tasks (`_guard_child.TASKS`) with JSON arguments; gives the clip it answers."""
-        child = self._ready_child()
-        deadline = time.monotonic() + self.timeout_s
-        assert child.stdin is not None
         try:
+            child = self._ready_child()
+            deadline = time.monotonic() + self.timeout_s
+            assert child.stdin is not None
             _send(child.stdin, {"task": task, "timeout_s": self.timeout_s, **arguments})
             (length,) = _LENGTH.unpack(self._receive(4, deadline).tobytes())
             about = json.loads(self._receive(length, deadline).tobytes())
@@ -92,8 +99,8 @@ class Guard:
         except TimeoutError:
             self._kill()
             return failed("timeout", f"decoding did not end within {self.timeout_s:g} s")
-        except (EOFError, BrokenPipeError):
-            code = self._kill()
+        except (EOFError, BrokenPipeError) as error:
+            code = error.code if isinstance(error, _EndedEarly) else self._kill()
             how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
             return failed("unreadable", f"the decoder's process ended {how}")
 
@@ -140,8 +147,10 @@ class Guard:
             fcntl.fcntl(self._child.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
             self._receive(1, time.monotonic() + START_S)
-        except (TimeoutError, EOFError):
-            self._kill()
+        except (TimeoutError, EOFError) as error:
+            code = self._kill()
+            if isinstance(error, EOFError) and code is not None and code < 0:
+                raise _EndedEarly(code) from None
             raise RuntimeError("the decoder's process could not be started") from None
         return self._child
 
