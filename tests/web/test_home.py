@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,8 +12,11 @@ from fastapi.testclient import TestClient
 
 from secondlook.annotate.campaigns import Settings
 from secondlook.annotate.tasks import Task
+from secondlook.annotate.workplace import Workplace
 from secondlook.labels import LabelSpace
-from tests.web.conftest import LiveServer, Site
+from secondlook.web.app import make_app
+from secondlook.web.context import ServeSettings
+from tests.web.conftest import Clock, LiveServer, Site
 
 PAGE = {"Accept": "text/html"}
 NASTY = "<script>alert(1)</script>\"'></script><img src=x onerror=alert(1)>\u202egnitroba\u2066"
@@ -87,6 +91,20 @@ def test_first_page_by_role(site: Site) -> None:
     assert ["/review/round1" in shown[role] for role in shown] == [False, True, True]
     assert ["/run/round1/people" in shown[role] for role in shown] == [False, False, True]
     assert "0 of 5 clips done" in shown["annotator"]
+
+
+def test_where_there_is_no_campaign_an_owner_is_led_to_make_one(tmp_path: Path) -> None:
+    with Workplace.create(tmp_path / "empty") as workplace:
+        app = make_app(workplace, ServeSettings(folder=tmp_path, warm_clips=0))
+        site = Site(app, workplace, Clock())
+        owner = site.client("owner")
+        html = owner.get("/", headers=PAGE).text
+        assert 'href="/setup"' in html
+        assert 'href="/run"' not in html
+        assert 'href="/review"' not in html
+        assert owner.get("/run").headers["location"] == "/setup"
+        app.state.context.media.close()
+        app.state.context.jobs.close()
 
 
 def test_navigation_is_what_modules_declare(site: Site) -> None:

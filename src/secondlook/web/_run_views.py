@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from fastapi.concurrency import run_in_threadpool
@@ -17,9 +17,6 @@ from secondlook.annotate.store import Store
 from secondlook.errors import BadValue
 from secondlook.web._campaign_urls import campaign_url
 from secondlook.web._review_views import seconds_words
-
-if TYPE_CHECKING:
-    from secondlook.annotate.workplace import Workplace
 
 T = TypeVar("T")
 CHART_WIDTH, CHART_HEIGHT = 480.0, 90.0
@@ -45,6 +42,7 @@ WORKER_COLUMNS = (
     ("answers", "Answers", "num"),
     ("blank", "Blank", "num"),
     ("approval_rate", "Approval rate", "num"),
+    ("judged", "Judged", "num"),
     ("seconds", "Median time", "num"),
     ("agreement", "With others", "num"),
     ("gold", "Gold right", "num"),
@@ -114,6 +112,11 @@ def ago(then_s: float | None, now_s: float) -> str:
     return "just now"
 
 
+def moment(at_s: float, zone: str = " UTC") -> str:
+    """A time to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(at_s)) + zone
+
+
 def stuck_rows(store: Store, found: Stuck, now_s: float) -> dict[str, Any]:
     """What does not move, with links to the tasks."""
     tasks = f"{campaign_url('review', store.name)}/task"
@@ -167,13 +170,15 @@ def worker_rows(store: Store, now_s: float, sort: str, down: bool) -> list[dict[
             "answers": row.answers,
             "blank": row.blank,
             "approval_rate": share(row.approval_rate),
-            "judged": f"{row.approved} of {row.approved + row.rejected}" if row.approved + row.rejected else "",
+            "approved": f"{row.approved} of {row.approved + row.rejected}" if row.approved + row.rejected else "",
+            "judged": row.judged,
             "seconds": "–" if row.seconds is None else seconds_words(row.seconds),
             "agreement": f"{agree[row.pseudonym]:.2f}" if row.pseudonym in agree else "–",
             "gold": f"{row.gold_right} of {row.gold_given}" if row.gold_given else "–",
             "last": ago(row.last_s, now_s) or "–",
             "account_id": row.account_id,
             "disabled": row.disabled,
+            "active": bool(row.answers or row.gold_given or row.judged),
         }
         for row in [*with_key, *(r for r in rows if key(r) is None)]
     ]
@@ -211,21 +216,6 @@ def read_settings(typed: Mapping[str, str]) -> dict[str, Any]:
         except ValueError:
             raise BadValue(text, f"{SETTINGS[name][0]} must be a {'whole ' if kind is int else ''}number") from None
     return read
-
-
-def event_rows(workplace: Workplace, most: int) -> list[dict[str, str]]:
-    """The last events, newest first."""
-    names = {a.account_id: a.nickname or a.pseudonym for a in workplace.accounts.all()}
-    return [
-        {
-            "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime(event.at_s)),
-            "who": names.get(event.account_id, "command line") if event.account_id else "command line",
-            "action": event.action,
-            "campaign": event.campaign or "",
-            "about": ", ".join(f"{name}: {value}" for name, value in sorted(event.about.items())),
-        }
-        for event in workplace.events(limit=most)
-    ]
 
 
 # -- agreement: counted once for each state of the answers -------------------------------------------------------------

@@ -24,7 +24,7 @@ from secondlook.web.identity import (
     may,
     sign_in,
 )
-from secondlook.web.rendering import page
+from secondlook.web.rendering import links, page
 
 router = APIRouter()
 NICKNAME_LENGTH = 60
@@ -57,7 +57,7 @@ def home(request: Request, session: Everyone) -> Response:
         groups.append(("To review", [_to_review(*both) for both in counted]))
         if may(account, "owner"):
             groups.append(("Campaigns", [_to_run(*both) for both in counted]))
-    more = [(label, url) for label, url, role in here.nav if role == "owner" and may(account, role)]
+    more = [(label, url) for label, url, role in links(here, account) if role == "owner"]
     return page(request, "home.html", groups=groups[::-1] if stores else [], more=more)
 
 
@@ -126,6 +126,7 @@ def accept(request: Request, token: str, session: Everyone, nickname: Annotated[
     except BadValue as error:
         message = f"{error.rule[:1].upper()}{error.rule[1:]}. {error.cure}"
         return page(request, "join.html", status=400, token=token, message=message, entry="", longest=NICKNAME_LENGTH)
+    here.workplace.record("joined", here.clock(), account_id=account.account_id, role=account.role)
     link = f"{site(request)}/enter/{entry}"
     response = page(request, "join.html", token="", message="", entry=link, longest=NICKNAME_LENGTH)
     sign_in(request, response, account)

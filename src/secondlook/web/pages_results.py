@@ -14,6 +14,7 @@ from secondlook.annotate import dashboard
 from secondlook.annotate.store import Store
 from secondlook.errors import SecondlookError
 from secondlook.web import _results_work as work
+from secondlook.web._campaign_frame import frame
 from secondlook.web._campaign_urls import campaign_url
 from secondlook.web._results_work import Wanted
 from secondlook.web._run_exports import safe_rows
@@ -118,9 +119,8 @@ def _results_page(request: Request, store: Store, wanted: Wanted | None, wrong: 
         request,
         "results.html",
         status=status,
-        campaign=store.name,
-        base=campaign_url("results", store.name),
-        run=campaign_url("run", store.name),
+        **frame(store, "results") | {"base": campaign_url("results", store.name)},
+        here=campaign_url("run", store.name),  # for the link of the page head that is marked
         review=campaign_url("review", store.name),
         wanted=wanted or work.usual(store, at_hand),
         rules=catalog.describe("reassess"),

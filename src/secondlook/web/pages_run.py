@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Request, UploadFile
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from secondlook.annotate import dashboard
+from secondlook.annotate import dashboard, gold
 from secondlook.annotate.accounts import ROLES
 from secondlook.annotate.store import Store
 from secondlook.errors import BadValue, UnknownName
 from secondlook.web import _run_views as views
+from secondlook.web._campaign_frame import frame
 from secondlook.web._campaign_urls import campaign_url
 from secondlook.web._run_exports import EXPORTS, safe_lines
+from secondlook.web._shown_once import INVITED, Invited
+from secondlook.web._trail_views import event_rows
 from secondlook.web.context import context
 from secondlook.web.home import site
 from secondlook.web.identity import Owner
@@ -29,9 +32,11 @@ MOST_USES = 1000
 
 @router.get("/run", response_class=HTMLResponse)
 def campaigns(request: Request, session: Owner) -> Response:
-    """Every campaign; the only one is opened at once."""
+    """Every campaign; the only one is opened at once, and where there is none, one can be made."""
     here = context(request)
     names = here.workplace.campaign_names()
+    if not names:
+        return RedirectResponse("/setup", 303)
     if len(names) == 1:
         return RedirectResponse(campaign_url("run", names[0]), 303)
     rows = []
@@ -49,17 +54,19 @@ def overview(request: Request, session: Owner, campaign: str) -> Response:
     now_s = here.clock()
     found = dashboard.progress(store)
     hours = dashboard.pace(store, now_s)
+    stuck = views.stuck_rows(store, dashboard.stuck(store, now_s), now_s)
     return page(
         request,
         "run_overview.html",
-        **_about(store, "overview"),
+        **frame(store, "overview"),
         found=found,
         cost=views.cost_words(dashboard.cost(found, store.settings.reward), store.settings.currency),
         rate=views.share(found.approval_rate),
         bars=views.bars(hours),
         pace=views.pace_words(found, hours),
         most=max(hours),
-        stuck=views.stuck_rows(store, dashboard.stuck(store, now_s), now_s),
+        stuck=stuck,
+        waits=bool(found.waiting or found.second or stuck["held_count"] or stuck["waiting_count"]),
     )
 
 
@@ -67,24 +74,26 @@ def overview(request: Request, session: Owner, campaign: str) -> Response:
 def people(request: Request, session: Owner, campaign: str, sort: str = "answers", down: bool = True) -> Response:
     """Every worker's record, sorted as asked, and the invitations."""
     here, store = context(request), _store(request, campaign)
+    now_s = here.clock()
+    rows = views.worker_rows(store, now_s, sort, down)
     return page(
         request,
         "run_people.html",
-        **_about(store, "people"),
-        rows=views.worker_rows(store, here.clock(), sort, down),
+        **frame(store, "people"),
+        rows=[row for row in rows if row["active"]],
+        others=[row for row in rows if not row["active"]],
         columns=views.WORKER_COLUMNS,
         sort=sort,
         down=down,
-        invitations=views.invitation_rows(here.workplace.accounts.invitations(), here.clock()),
+        invitations=views.invitation_rows(here.workplace.accounts.invitations(), now_s),
         roles=ROLES,
-        link="",
-        invited="",
-        near=False,
+        invited=INVITED.take(session, now_s),
+        near=urlsplit(site(request)).hostname in ("127.0.0.1", "localhost", "::1"),
         me=session.account.account_id,
     )
 
 
-@router.post("/run/{campaign}/people/invite", response_class=HTMLResponse)
+@router.post("/run/{campaign}/people/invite")
 def invite(
     request: Request,
     session: Owner,
@@ -93,7 +102,7 @@ def invite(
     uses: Annotated[int, Form()] = 1,
     days: Annotated[float, Form()] = 14.0,
 ) -> Response:
-    """Makes an invitation and shows its link this once."""
+    """Makes an invitation; the page that follows shows its link this once, so that loading it again makes no other."""
     here, store = context(request), _store(request, campaign)
     if role not in ROLES:
         raise UnknownName("role", role, ROLES)
@@ -102,23 +111,12 @@ def invite(
     if not 0 < days <= 365:
         raise BadValue(days, "an invitation is valid for up to 365 days")
     account_id = session.account.account_id
-    token = here.workplace.accounts.invite(role, here.clock(), made_by=account_id, uses=uses, valid_s=days * 86_400)
+    now_s = here.clock()
+    token = here.workplace.accounts.invite(role, now_s, made_by=account_id, uses=uses, valid_s=days * 86_400)
     _record(request, account_id, "invited", "", role=role, uses=uses)
-    return page(
-        request,
-        "run_people.html",
-        **_about(store, "people"),
-        rows=views.worker_rows(store, here.clock(), "answers", True),
-        columns=views.WORKER_COLUMNS,
-        sort="answers",
-        down=True,
-        invitations=views.invitation_rows(here.workplace.accounts.invitations(), here.clock()),
-        roles=ROLES,
-        link=f"{site(request)}/join/{token}",
-        invited=f"{uses} {role}s" if uses > 1 else f"one {role}",
-        near=urlsplit(site(request)).hostname in ("127.0.0.1", "localhost", "::1"),
-        me=account_id,
-    )
+    words = f"{uses} {role}s" if uses > 1 else f"one {role}"
+    INVITED.put(session, Invited(f"{site(request)}/join/{token}", words, now_s))
+    return RedirectResponse(f"{campaign_url('run', store.name)}/people", 303)
 
 
 @router.post("/run/{campaign}/people/revoke")
@@ -153,7 +151,11 @@ def settings(request: Request, session: Owner, campaign: str, said: str = "") ->
     """The campaign's settings in a form."""
     store = _store(request, campaign)
     values = {name: views.plain_number(value) for name, value in store.settings.to_dict().items()}
-    return _settings_page(request, store, values, "", "The settings were changed." if said else "")
+    return _settings_page(request, store, values, "", SAID.get(said, ""))
+
+
+SAID = {"changed": "The settings were changed.", "gold": "The gold videos were set."}
+"""What the settings say after something was done: a fixed list, since it comes by the address."""
 
 
 @router.post("/run/{campaign}/settings", response_class=HTMLResponse)
@@ -179,6 +181,20 @@ def _change(request: Request, account_id: int, campaign: str, typed: dict[str, s
     return RedirectResponse(f"{campaign_url('run', store.name)}/settings?said=changed", 303)
 
 
+@router.post("/run/{campaign}/gold")
+def set_gold(request: Request, session: Owner, campaign: str, file: UploadFile) -> Response:
+    """Makes the videos of a CSV file gold, all or none."""
+    store = _store(request, campaign)
+    try:
+        known = gold.read_sheet(file.file, file.filename or "the file", store.task_ids(), store.labels)
+        gold.set_all(store, known)
+    except (BadValue, UnknownName) as error:
+        values = {name: views.plain_number(value) for name, value in store.settings.to_dict().items()}
+        return _settings_page(request, store, values, str(error), "", status=400)
+    _record(request, session.account.account_id, "gold set", store.name, tasks=len(known))
+    return RedirectResponse(f"{campaign_url('run', store.name)}/settings?said=gold", 303)
+
+
 @router.post("/run/{campaign}/pause")
 def pause(request: Request, session: Owner, campaign: str, paused: Annotated[bool, Form()]) -> Response:
     """Stops dealing tasks, or goes on; answers to tasks that people hold are still taken."""
@@ -195,8 +211,8 @@ def pause(request: Request, session: Owner, campaign: str, paused: Annotated[boo
 def trail(request: Request, session: Owner, campaign: str) -> Response:
     """What was done, by whom and when: the last events of the workplace."""
     here, store = context(request), _store(request, campaign)
-    events = views.event_rows(here.workplace, EVENTS)
-    return page(request, "run_trail.html", **_about(store, "trail"), events=events)
+    events = event_rows(here.workplace, EVENTS, here.clock())
+    return page(request, "run_trail.html", **frame(store, "trail"), events=events)
 
 
 @router.get("/run/{campaign}/export/{name}.csv")
@@ -221,28 +237,15 @@ def _store(request: Request, campaign: str) -> Store:
     return context(request).store(campaign)
 
 
-def _about(store: Store, tab: str) -> dict[str, Any]:
-    """What every page of a campaign shows: its name, its tabs, whether it pauses."""
-    base = campaign_url("run", store.name)
-    tabs = [
-        (name, words, base if name == "overview" else f"{base}/{name}")
-        for name, words in (
-            ("overview", "Overview"), ("people", "People"), ("settings", "Settings"), ("trail", "What was done"),
-        )
-    ]  # fmt: skip
-    tabs.insert(2, ("results", "Results", campaign_url("results", store.name)))
-    return {"campaign": store.name, "base": base, "tabs": tabs, "tab": tab, "paused": store.paused}
-
-
 def _settings_page(
     request: Request, store: Store, values: dict[str, Any], wrong: str, said: str, status: int = 200
 ) -> Response:
-    about = _about(store, "settings")
     return page(
         request,
         "run_settings.html",
         status=status,
-        **about,
+        **frame(store, "settings"),
+        gold=gold.number(store),
         fields=views.SETTINGS,
         values=values,
         wrong=wrong,

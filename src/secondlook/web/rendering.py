@@ -12,9 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from secondlook import __version__
-from secondlook.web.context import context
+from secondlook.annotate.accounts import Account
+from secondlook.web.context import Context, context
 from secondlook.web.identity import CSRF_FIELD, Anybody, find_session, may
 
+NEED_A_CAMPAIGN = ("/annotate", "/review", "/run")
 _HERE = Path(__file__).parent
 _TYPES = {
     ".js": "text/javascript",
@@ -62,7 +64,7 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HT
     around = context(request)
     session = find_session(request)
     account = None if session is None else session.account
-    nav = [] if account is None else [(label, url) for label, url, role in around.nav if may(account, role)]
+    nav = [] if account is None else [(label, url) for label, url, _ in links(around, account)]
     about = {
         "account": account,
         "csrf": "" if session is None else session.csrf,
@@ -71,6 +73,15 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HT
         "here": request.url.path,
     }
     return HTMLResponse(pages.environment.get_template(name).render(about | values), status)
+
+
+def links(here: Context, account: Account) -> list[tuple[str, str, str]]:
+    """Label, address and role of the links of the page head for this account.
+
+    Where there is no campaign, those that need one are left out.
+    """
+    found = [link for link in here.nav if may(account, link[2])]
+    return found if here.workplace.campaign_names() else [link for link in found if link[1] not in NEED_A_CAMPAIGN]
 
 
 router = APIRouter()
