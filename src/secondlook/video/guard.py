@@ -32,7 +32,7 @@ _PIPE_BYTES = 2**20
 _CHILD = (sys.executable, "-c", "from secondlook.video._guard_child import main; main()")
 
 
-class _EndedEarly(EOFError):
+class _EndedEarlyError(EOFError):
     """A signal ended the child before it was ready: somebody cancelled."""
 
     def __init__(self, code: int) -> None:
@@ -100,7 +100,7 @@ class Guard:
             self._kill()
             return failed("timeout", f"decoding did not end within {self.timeout_s:g} s")
         except (EOFError, BrokenPipeError) as error:
-            code = error.code if isinstance(error, _EndedEarly) else self._kill()
+            code = error.code if isinstance(error, _EndedEarlyError) else self._kill()
             how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
             return failed("unreadable", f"the decoder's process ended {how}")
 
@@ -150,7 +150,7 @@ class Guard:
         except (TimeoutError, EOFError) as error:
             code = self._kill()
             if isinstance(error, EOFError) and code is not None and code < 0:
-                raise _EndedEarly(code) from None
+                raise _EndedEarlyError(code) from None
             raise RuntimeError("the decoder's process could not be started") from None
         return self._child
 
