@@ -11,7 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from secondlook import tables
+from secondlook.annotate.intake import Answer
+from secondlook.annotate.store import Store
 from secondlook.cli import build_app, main
+from secondlook.errors import BadValue
 from tests.annotate.drawn import draw_tables
 
 
@@ -132,3 +135,21 @@ def test_recovered_sets_beat_the_given_labels(tmp_path: Path) -> None:
     assert kept["reassessed"]["f1"] > kept["given"]["f1"] + 0.2
     assert fallen["reassessed"]["precision"] > kept["reassessed"]["precision"] + 0.03
     assert fallen["reassessed"]["f1"] > 0.9
+
+
+def test_one_of_several_campaigns(tmp_path: Path) -> None:
+    candidates, _ = draw_tables(tmp_path, 3)
+    for name in ("first", "second"):
+        made = CliRunner().invoke(
+            build_app(), ["annotate", "create", str(candidates), "-o", str(tmp_path / "a"), "--name", name]
+        )
+        assert made.exit_code == 0, made.output
+    with Store.open(tmp_path / "a", "second") as store:
+        store.submit([Answer(store.tasks()[0].task_id, "ann", no_match=True)])
+    words = ["reassess", str(tmp_path / "a"), "-o", str(tmp_path / "labels.parquet"), "--unjudged", "approve", "--json"]
+    several = CliRunner().invoke(build_app(), words)
+    assert isinstance(several.exception, BadValue)
+    assert "second" in str(several.exception)
+    one = CliRunner().invoke(build_app(), [*words, "--campaign", "second"])
+    assert one.exit_code == 0, one.output
+    assert sum(row["answers"] for row in tables.read(tables.LABELS, tmp_path / "labels.parquet").to_pylist()) == 1

@@ -19,7 +19,6 @@ from secondlook.annotate.rows import OPTIONAL, REQUIRED, Imported, Row, take
 from secondlook.annotate.store import Store
 from secondlook.errors import BadValue, MissingFile, UnknownName
 
-MOST_BYTES = 2_000_000_000
 ALIASES = {
     "workerid": "worker",
     "input.video_id": "video_id",

@@ -30,8 +30,8 @@ def check_inputs(
         raise BadValue("--controls", f"needs {', '.join(missing)}, too", "Give what was asked and what people said.")
 
 
-def read_answers(folder: Path, labels: LabelSpace) -> tuple[pa.Table, dict[str, str]]:
-    """The answers of a store, and their fingerprint by path.
+def read_answers(folder: Path, campaign: str, labels: LabelSpace) -> tuple[pa.Table, dict[str, str]]:
+    """The answers of a campaign, and their fingerprint by path.
 
     Raises:
         BadValue: if they are about other labels.
@@ -40,7 +40,7 @@ def read_answers(folder: Path, labels: LabelSpace) -> tuple[pa.Table, dict[str, 
     from secondlook.annotate.store import Store
     from secondlook.audit import compare_label_spaces
 
-    with Store.open(folder) as store:
+    with Store.open(folder, campaign) as store:
         found, space = store.answers(), store.labels
     compare_label_spaces("the predictions", labels, "the answers", space)
     return found, {str(folder): fingerprint(found)}

@@ -34,6 +34,7 @@ def run(
     answers: Annotated[
         Path | None, typer.Option(help="Folder of the answers, for --controls and for tables 4.5 and 4.6.")
     ] = None,
+    campaign: Annotated[str, typer.Option(help="Campaign of --answers; the only one if left out.")] = "",
     candidates: Annotated[Path | None, typer.Option(help="What people were asked, for --controls.")] = None,
     controls: Annotated[
         bool,
@@ -96,7 +97,7 @@ def run(
         aligned, reassessed, vectors=None if vectors is None else tables.read(tables.LABEL_VECTORS, vectors),
         cards=cards, top=tops or (top_k,), split=split, resamples=resamples, confidence=confidence, seed=seed,
     )  # fmt: skip
-    said, answers_hash = (None, {}) if answers is None else read_answers(answers, aligned.labels)
+    said, answers_hash = (None, {}) if answers is None else read_answers(answers, campaign, aligned.labels)
     if controls and reassessed is not None and candidates is not None and said is not None:
         scores["controls"] = measure_controls(
             aligned, reassessed, candidates, said, tops or (top_k,), unjudged, resamples, confidence, seed

@@ -27,6 +27,7 @@ def run(
             "(need none). `secondlook list reassess` says what each does."
         ),
     ] = "approval_rules",
+    campaign: Annotated[str, typer.Option(help="Name of the campaign; the only one if left out.")] = "",
     agreement: Annotated[str, typer.Option(help="Answers agree by `intersection` or only if `identical`.")] = "",
     r1_mode: Annotated[str, typer.Option(help="What R1 gives: `votes`, `common` or `union`.")] = "",
     given: Annotated[str, typer.Option(help="The given label: `keep`, `drop-if-unvoted` or `vote`.")] = "",
@@ -85,7 +86,7 @@ def run(
         raise BadValue(str(export_into or dataset_json), "--export-into and --dataset-json go together", "Give both.")
     if dataset_json:
         _export_into.read_dataset(dataset_json)
-    with Store.open(answers) as store:
+    with Store.open(answers, campaign) as store:
         table, labels = store.answers(), store.labels
     result = plugin.fit(table, **options)
     if probabilities:
