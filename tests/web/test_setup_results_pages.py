@@ -93,7 +93,6 @@ def test_a_campaign_comes_out_of_two_tables(client: Clients, site: Site, folder:
         ({"split": "train"}, "train"),
         ({"signal": "os"}, "is not known"),
         ({"select": "nothing"}, "is not known"),
-        ({"controls": "500"}, "500"),
     ],
 )
 def test_what_does_not_fit_is_said_on_the_page(

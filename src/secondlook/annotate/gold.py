@@ -129,7 +129,8 @@ def read_file(path: Path, task_ids: Mapping[str, int], labels: LabelSpace) -> di
 def read_sheet(file: BinaryIO, name: str, task_ids: Mapping[str, int], labels: LabelSpace) -> dict[int, list[int]]:
     """As `read_file`, of a file that is open; `name` is what errors call it."""
     found: dict[int, list[int]] = {}
-    reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    reader = csv.DictReader(text, strict=True)
     try:
         for column in ("video_id", "labels"):
             if column not in (reader.fieldnames or ()):
@@ -146,6 +147,8 @@ def read_sheet(file: BinaryIO, name: str, task_ids: Mapping[str, int], labels: L
                 raise BadValue(video_id, f"{where}, column labels: gold needs at least one label")
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadValue(name, f"is not a CSV file in UTF-8 ({error})", "Save it as CSV UTF-8.") from None
+    finally:
+        text.detach()  # the file is its opener's to close
     return found
 
 
