@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Processes of one thread each are faster on two cores than two that fight over both; a third works while one waits.
+# Two processes of one thread each are faster on two cores than two that fight over both.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # The browser tests need a Chromium; on Debian it is installed if it is missing. `make test BROWSER=none` goes without.
@@ -45,7 +45,7 @@ ifneq ($(BROWSER),none)
 endif
 
 test: lint browser
-	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 3 --dist worksteal
+	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 spec: $(STAMP)
 	@$(BIN)/python tests/house/spec_items.py $(if $(ONLY),--only $(ONLY))

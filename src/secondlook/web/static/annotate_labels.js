@@ -37,7 +37,7 @@ export class OtherLabel {
     this.box.addEventListener("input", () => this.search());
     this.box.addEventListener("focus", () => this.box.scrollIntoView({ block: "center" }));
     this.box.addEventListener("keydown", (event) => this.key(event));
-    this.box.addEventListener("blur", () => setTimeout(() => this.close(), 150));
+    this.box.addEventListener("blur", () => setTimeout(() => document.activeElement !== this.box && this.close(), 150));
     this.list.addEventListener("mousedown", (event) => event.preventDefault());
     this.list.addEventListener("click", (event) => {
       const item = event.target.closest("[data-label]");
