@@ -220,3 +220,11 @@ def test_without_credentials_it_says_so(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(BadValue, match="credentials"):
         mturk.connect()
+
+
+def test_a_name_on_another_platform_is_another_name(store: Store) -> None:
+    number = store.tasks()[0].task_id
+    ids = store.submit([Answer(number, "a"), Answer(number, "b")])
+    outside.name_answers(store, mturk.PRODUCTION, {ids[0]: "A1"})
+    outside.name_answers(store, mturk.SANDBOX, {ids[0]: "A1", ids[1]: "A2"})
+    assert [d.outside_id for d in outside.undecided(store, mturk.SANDBOX)] == ["A2"]

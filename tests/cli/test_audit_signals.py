@@ -100,6 +100,15 @@ def test_folds_of_predictions_are_joined_and_told(folder, tmp_path):
 
 
 @pytest.mark.spec("label-reassessment", "G12")
+def test_of_fewer_videos_than_controls_all_are_taken(folder):
+    done = run(folder / "a.parquet", "-o", folder / "all.parquet", "--controls", 4000)
+    made = tables.made(tables.read(tables.CANDIDATES, folder / "all.parquet"))
+    drawn = len(made["controls"])
+    assert 0 < drawn < 4000
+    assert (made["sampling"]["controls"], made["sampling"]["not_selected"]) == (drawn, drawn)
+    assert "(4000 were asked for; no others are left)" in " ".join(done.stdout.split())
+
+
 def test_controls_foils_and_a_held_out_model(folder):
     both = (folder / "a.parquet", folder / "b.parquet")
     run(*both, "-o", folder / "plain.parquet")

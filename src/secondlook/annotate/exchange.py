@@ -15,6 +15,7 @@ from secondlook.annotate.answers import count
 from secondlook.annotate.store import Store
 from secondlook.annotate.tasks import Task
 from secondlook.errors import BadValue, MissingFile
+from secondlook.whole_files import whole
 
 MOST_BYTES = 500_000_000
 """A larger JSON or XML file is refused: it is read into memory whole."""
@@ -66,11 +67,8 @@ def address(media_url: str, task: Task) -> str:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Writes the whole file or none of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_text(path: Path, kind: str) -> str:

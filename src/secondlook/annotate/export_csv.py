@@ -14,6 +14,7 @@ from secondlook.annotate.rows import SEPARATOR
 from secondlook.annotate.store import Store
 from secondlook.annotate.tasks import public_view
 from secondlook.tables import UNLABELLED
+from secondlook.whole_files import whole
 
 ANSWER_COLUMNS = (
     "task", "video_id", "worker", "round", "label", "rating", "verdict", "no_match", "review", "unsuitable",
@@ -98,11 +99,7 @@ def write_decisions(store: Store, path: str | Path) -> Decisions:
 
 def write_rows(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Writes the whole file or none of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
-    part.replace(path)

@@ -32,19 +32,21 @@ def name_answers(store: Store, platform: str, outside_ids: Mapping[int, str]) ->
         BadValue: if an answer, or a name, was kept for another one already.
     """
     known = schema.outside_answers.c
+    same_name = sa.and_(known.platform == platform, known.outside_id.in_(list(outside_ids.values())))
+    either = sa.or_(known.answer_id.in_(list(outside_ids)), same_name)
     with store.writing() as connection:
-        for answer_id, outside_id in outside_ids.items():
-            where = sa.or_(
-                known.answer_id == answer_id, sa.and_(known.platform == platform, known.outside_id == outside_id)
-            )
-            found = connection.execute(sa.select(known.answer_id, known.outside_id).where(where)).all()
-            if any((row.answer_id, row.outside_id) != (answer_id, outside_id) for row in found):
-                raise BadValue(
-                    outside_id, f"is the name of another answer on {platform}", "Was this file mended by hand?"
-                )
-            if not found:
-                row = {"answer_id": answer_id, "platform": platform, "outside_id": outside_id, "decided": ""}
-                connection.execute(schema.outside_answers.insert(), row)
+        there = connection.execute(sa.select(known.answer_id, known.outside_id, known.platform).where(either)).all()
+        name_of: dict[int, str] = {row.answer_id: row.outside_id for row in there}
+        answer_of: dict[str, int] = {row.outside_id: row.answer_id for row in there if row.platform == platform}
+        fresh = []
+        for answer_id, name in outside_ids.items():
+            if name_of.get(answer_id, name) != name or answer_of.get(name, answer_id) != answer_id:
+                raise BadValue(name, f"is the name of another answer on {platform}", "Was this file mended by hand?")
+            if answer_id not in name_of:
+                name_of[answer_id], answer_of[name] = name, answer_id
+                fresh.append({"answer_id": answer_id, "platform": platform, "outside_id": name, "decided": ""})
+        if fresh:
+            connection.execute(schema.outside_answers.insert(), fresh)
 
 
 def undecided(store: Store, platform: str) -> list[Decision]:

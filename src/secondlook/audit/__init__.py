@@ -11,7 +11,7 @@ from secondlook.audit._given import INPUTS, given_options, takes
 from secondlook.audit._inputs import compare_label_spaces, join_folds, name_models, read_video_rows
 from secondlook.audit._mistakes import SELECT, Mistakes, mistakes
 from secondlook.audit._rank import Ranking
-from secondlook.audit._scored import Scored, to_table
+from secondlook.audit._scored import Scored, about_candidates, to_table
 
 __all__ = [
     "CONTROL",
@@ -24,6 +24,7 @@ __all__ = [
     "Mistakes",
     "Ranking",
     "Scored",
+    "about_candidates",
     "align",
     "all_confusions",
     "compare_label_spaces",

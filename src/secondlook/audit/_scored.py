@@ -111,10 +111,26 @@ def to_table(
     if about:
         selected = int(scored.selected_N.sum())
         about["sampling"] = {
-            "selected": selected, "not_selected": len(scored.selected_N) - selected, "controls": controls.videos,
+            "selected": selected, "not_selected": len(scored.selected_N) - selected, "controls": len(drawn),
             "random_options": controls.random_options, "seed": seed,
         }  # fmt: skip
     return tables.conform(tables.CANDIDATES, pa.table(columns)), about
+
+
+def about_candidates(aligned: Aligned, listed: Mapping[str, Any]) -> dict[str, Any]:
+    """What the metadata of a candidates table say of its videos, labels and models, beside how it was made.
+
+    Args:
+        aligned: the videos and the models that were compared.
+        listed: metadata of the table that lists the videos: where they are, which dataset they are.
+    """
+    kept = {key: listed[key] for key in ("root", "dataset", "fingerprint") if key in listed}
+    return kept | {
+        "label_space": aligned.labels.to_dict(),
+        "models": list(aligned.names),
+        "sizes": mistakes(aligned).sizes(),
+        "left_out": [x.to_dict() for x in aligned.left_out],
+    }
 
 
 def _ordered(aligned: Aligned, scored: Scored, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -31,13 +31,12 @@ def gold(
 
     Example: `secondlook annotate gold annotations known.csv`
     """
-    from secondlook.annotate.gold import read_file
+    from secondlook.annotate.gold import read_file, set_all
     from secondlook.annotate.store import Store
 
     with Store.open(answers, campaign) as store:
         known = read_file(file, store.task_ids(), store.labels)
-        for task_id, labels in known.items():
-            store.set_gold(task_id, labels)
+        set_all(store, known)
         store.workplace.record("gold set", time.time(), campaign=store.name, tasks=len(known))
     finish({"store": answers, "gold": len(known)}, f"{len(known)} videos are gold now", as_json)
 

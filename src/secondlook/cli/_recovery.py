@@ -43,6 +43,7 @@ def recovery(
     from secondlook.cli._words import numbers
     from secondlook.errors import BadValue
     from secondlook.reassess import _recovery_curves as curves
+    from secondlook.whole_files import whole
 
     known = tables.read(tables.VIDEOS, videos)
     table = tables.read(tables.CANDIDATES, candidates)
@@ -59,10 +60,8 @@ def recovery(
             usual_votes=usual_votes, seeds=seeds, seed=seed, rules=rule or tuple(curves.RULES), advance=advance,
         )  # fmt: skip
     found["made"] = tables.provenance("annotate recovery", found["settings"], [videos, candidates], seed)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(output.name + ".part")
-    part.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(output)
+    with whole(output) as part:
+        part.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if figure:
         from secondlook.figure_files import save
         from secondlook.report.recovery_figures import curves as drawn

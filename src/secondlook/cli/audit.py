@@ -101,6 +101,7 @@ def run(
     from secondlook import tables
     from secondlook.audit import (
         Controls,
+        about_candidates,
         align,
         all_confusions,
         confused_classes,
@@ -134,10 +135,8 @@ def run(
         settings |= {"signals": options}
     inputs = [*predictions, *(path for path in (videos, held_out_model) if path is not None), *files]
     made = tables.provenance("audit", settings, inputs, seed)
-    about = tables.made(read[0] if listed is None else listed)
-    made |= {key: about[key] for key in ("root", "dataset", "fingerprint") if key in about}
-    made |= {"label_space": aligned.labels.to_dict(), "models": list(models), "sizes": sizes, "left_out": left_out}
-    made |= about_controls | ({"held_out_models": [held_out["model"]]} if held_out else {})
+    made |= about_candidates(aligned, tables.made(read[0] if listed is None else listed)) | about_controls
+    made |= {"held_out_models": [held_out["model"]]} if held_out else {}
     tables.write(tables.CANDIDATES, rows, output, made)
     classes = confused_classes(aligned, found.top1_category)
     written = []

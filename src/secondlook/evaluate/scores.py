@@ -78,6 +78,7 @@ from secondlook.evaluate.paired import mcnemar
 from secondlook.evaluate.patterns import by_relation, typed
 from secondlook.evaluate.real import Review, approvals, review, set_sizes
 from secondlook.evaluate.truth import recovery
+from secondlook.whole_files import whole
 
 LAYOUT = 1
 _PAIRS_KEPT = 20
@@ -207,12 +208,9 @@ def metrics_of(aligned: Aligned, top: Sequence[int]) -> dict[str, int]:
 
 def write(scores: Mapping[str, Any], path: str | Path, made: Mapping[str, Any]) -> Path:
     """Writes `scores.json` in one step (a reader never sees half a file), with how it was made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({**scores, "made": dict(made)}, allow_nan=False), encoding="utf-8")
-    part.replace(path)
-    return path
+    with whole(path) as part:
+        part.write_text(json.dumps({**scores, "made": dict(made)}, allow_nan=False), encoding="utf-8")
+    return Path(path)
 
 
 def _true_sets(aligned: Aligned) -> tuple[LabelSets | None, Any]:

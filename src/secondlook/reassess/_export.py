@@ -17,6 +17,7 @@ from secondlook import tables
 from secondlook.errors import BadValue
 from secondlook.labels import LabelSpace
 from secondlook.reassess._sets import Reassessed
+from secondlook.whole_files import whole
 
 FORMATS = (".json", ".csv", ".npy", ".parquet")
 REPOST_COLUMNS = ("video_id", "rule", "approved", "answers")
@@ -74,25 +75,23 @@ def write_sets(labels: pa.Table, space: LabelSpace, path: str | Path, videos: pa
         found = {row[0]: row for row in rows}
         given = zip(videos["video_id"].to_pylist(), videos["label"].to_pylist(), strict=True)
         rows = [found.get(v, (v, y, "given", [y] if y != tables.UNLABELLED else [])) for v, y in given]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    if path.suffix.lower() == ".json":
-        part.write_text(json.dumps([row[3] for row in rows]) + "\n", encoding="utf-8")
-    elif path.suffix.lower() == ".csv":
-        _write_csv(
-            part,
-            ("video_id", "given_label", "labels", "rule"),
-            ((v, _name(space, y), "|".join(space.names[i] for i in found), rule) for v, y, rule, found in rows),
-        )
-    elif path.suffix.lower() == ".parquet":
-        pyarrow.parquet.write_table(_as_table(rows, space), part, compression="zstd")
-    else:
-        k_hot_NK = np.zeros((len(rows), len(space)), np.uint8)
-        for n, row in enumerate(rows):
-            k_hot_NK[n, row[3]] = 1
-        with part.open("wb") as file:
-            np.save(file, k_hot_NK, allow_pickle=False)
-    part.replace(path)
+    with whole(path) as part:
+        if path.suffix.lower() == ".json":
+            part.write_text(json.dumps([row[3] for row in rows]) + "\n", encoding="utf-8")
+        elif path.suffix.lower() == ".csv":
+            _write_csv(
+                part,
+                ("video_id", "given_label", "labels", "rule"),
+                ((v, _name(space, y), "|".join(space.names[i] for i in found), rule) for v, y, rule, found in rows),
+            )
+        elif path.suffix.lower() == ".parquet":
+            pyarrow.parquet.write_table(_as_table(rows, space), part, compression="zstd")
+        else:
+            k_hot_NK = np.zeros((len(rows), len(space)), np.uint8)
+            for n, row in enumerate(rows):
+                k_hot_NK[n, row[3]] = 1
+            with part.open("wb") as file:
+                np.save(file, k_hot_NK, allow_pickle=False)
     return len(rows)
 
 

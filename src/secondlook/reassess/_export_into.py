@@ -14,6 +14,7 @@ import pyarrow as pa
 from secondlook import tables
 from secondlook.errors import BadValue, MissingFile
 from secondlook.labels import LabelSpace
+from secondlook.whole_files import whole
 
 FIELD = "reassessed_labels"
 SHOWN = 10
@@ -90,9 +91,6 @@ def write_into(labels: pa.Table, space: LabelSpace, original: str | Path, path: 
         made.append(entry | {FIELD: [space.names[label] for label in sets[video_id]]})
     if not met and len(sets):
         raise BadValue(min(sets), f"and all other reassessed videos are not in {original}", "Give its data set's file.")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return Written(len(made), len(met), tuple(sorted(set(sets) - met)))

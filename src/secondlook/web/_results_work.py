@@ -21,6 +21,7 @@ from secondlook.reassess import _export, _options, _tables
 from secondlook.web._setup_tables import Found, choose
 from secondlook.web.context import Context
 from secondlook.web.jobs import Progress
+from secondlook.whole_files import whole
 
 LABELS, SETS, SHEET, WORKERS, SCORES, REPORT, ABOUT = (
     "labels.parquet", "labels.json", "labels.csv", "workers.csv", "scores.json", "report.html", "results.json",
@@ -178,9 +179,8 @@ def _make(
         "n": scores["n"],
         "train": train_command(folder, listed),
     }
-    part = folder / f".{ABOUT}.part"
-    part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / ABOUT)
+    with whole(folder / ABOUT) as part:
+        part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     progress(5, 5, "")
     return {"url": ""}
 

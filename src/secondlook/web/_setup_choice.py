@@ -16,9 +16,9 @@ from secondlook.annotate.tasks import estimate, from_candidates
 from secondlook.audit import (
     SELECT,
     Controls,
+    about_candidates,
     align,
     join_folds,
-    mistakes,
     name_models,
     read_video_rows,
     takes,
@@ -156,13 +156,9 @@ def _audit(
     fair = Controls(choice.controls, choice.random_options)
     rows, about_controls = to_table(aligned, scored, seed=choice.seed, limit=choice.limit, controls=fair)
     made = tables.provenance("setup", asdict(choice), [*paths, listed.path], choice.seed)
-    about = listed.made
-    made |= {key: about[key] for key in ("root", "dataset", "fingerprint") if key in about}
-    left_out = [x.to_dict() for x in aligned.left_out]
-    made |= {"label_space": aligned.labels.to_dict(), "models": list(models), "sizes": mistakes(aligned).sizes()}
-    made |= {"left_out": left_out} | about_controls
+    made |= about_candidates(aligned, listed.made) | about_controls
     said = [f"{len(aligned.video_id_N)} videos that every model predicted", *notes, *aligned.notes, *scored.notes]
-    said += [f"left out: {x['count']} {x['status']}" for x in left_out]
+    said += [f"left out: {x.count} {x.status}" for x in aligned.left_out]
     return rows, made, said, listed
 
 

@@ -285,13 +285,20 @@ def problems(request: Request, campaign: str, session: Reviewer) -> list[dict[st
 
 def _allowed(request: Request, campaign: str, name: str, session: Session) -> tuple[Store, Task]:
     """The task of a clip; 404 whether there is none or it is not for this person."""
-    here = context(request)
+    store, task = task_of(request, campaign, name)
+    if not context(request).media.may_see(session, store, task):
+        raise HTTPException(404, NONE)
+    return store, task
+
+
+def task_of(request: Request, campaign: str, name: str) -> tuple[Store, Task]:
+    """The campaign and the task behind the names in an address; 404 if there is none."""
     try:
-        store = here.store(campaign)
+        store = context(request).store(campaign)
         task = store.task_of_media(name) if len(name) < 100 else None
     except SecondlookError:
         raise HTTPException(404, NONE) from None
-    if task is None or not here.media.may_see(session, store, task):
+    if task is None:
         raise HTTPException(404, NONE)
     return store, task
 

@@ -21,11 +21,10 @@ from secondlook.annotate import mturk, outside
 from secondlook.annotate.intake import Answer, Rating
 from secondlook.annotate.store import Store
 from secondlook.annotate.tasks import Task, public_view
-from secondlook.errors import SecondlookError
 from secondlook.web.context import context
 from secondlook.web.headers import policy
 from secondlook.web.identity import Everyone, address
-from secondlook.web.media import NONE, served
+from secondlook.web.media import NONE, served, task_of
 from secondlook.web.rendering import page
 
 router = APIRouter()
@@ -105,14 +104,9 @@ async def clip(request: Request, campaign: str, media: str, session: Everyone, s
 
 def _task(request: Request, campaign: str, media: str, signed: str) -> tuple[Store, Task]:
     """The task of a signed address; 404 whether there is none or the signature is wrong."""
-    here = context(request)
-    here.limits.check("media", address(request))
-    try:
-        store = here.store(campaign)
-        task = store.task_of_media(media) if len(media) < 100 else None
-    except SecondlookError:
-        raise HTTPException(404, NONE) from None
-    if task is None or not hmac.compare_digest(mturk.signature(store, task).encode(), signed.encode()):
+    context(request).limits.check("media", address(request))
+    store, task = task_of(request, campaign, media)
+    if not hmac.compare_digest(mturk.signature(store, task).encode(), signed.encode()):
         raise HTTPException(404, NONE)
     return store, task
 
