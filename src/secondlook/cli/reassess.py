@@ -72,7 +72,7 @@ def run(
     import json
     from dataclasses import asdict
 
-    from secondlook import catalog, tables
+    from secondlook import catalog
     from secondlook.annotate.answers import fingerprint
     from secondlook.annotate.store import Store
     from secondlook.errors import BadValue
@@ -92,12 +92,7 @@ def run(
     if probabilities:
         _export.write_probabilities(result, labels, probabilities)
     listed = _export.read_videos(videos, result.labels, labels) if videos else None
-    made = tables.provenance("reassess", {"rule": rule, **options}) | {
-        "inputs": {str(answers): fingerprint(table)},
-        "label_space": labels.to_dict(),
-        "rules": dict(result.settings),
-    }
-    tables.write(tables.LABELS, result.labels, output, made)
+    _export.write_labels(result, labels, output, {"rule": rule, **options}, {str(answers): fingerprint(table)})
     workers = workers or output.with_name("workers.csv")
     _export.write_workers(result, workers)
     if repost:

@@ -15,6 +15,7 @@ import numpy as np
 from secondlook.datasets._drawn_clip import CLIPS_PER_SCENE, DrawnSettings, drawn_clip, painted, scene_of
 from secondlook.errors import BadValue
 from secondlook.video.encode import write_video
+from secondlook.whole_files import whole
 
 ABOUT, CLIPS = "drawn.json", "clips.jsonl"
 _DRAWING = 1
@@ -133,6 +134,5 @@ def draw_scene(root: Path, settings: DrawnSettings, numbers: range) -> list[dict
 
 
 def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ from secondlook.datasets._paths import Files, dataset_root
 from secondlook.datasets._worktable import FACTS, WorkTable
 from secondlook.errors import BadValue, MissingFile
 from secondlook.labels import LabelSpace
+from secondlook.whole_files import whole
 
 DEFAULT_SPLITS = "70/15/15"
 _BATCH = 2048
@@ -277,11 +278,10 @@ def _write(work: WorkTable, output: Path, made: dict[str, Any], checked: bool) -
 def _quarantine(work: WorkTable, output: Path) -> Path:
     """Writes which rows cannot be used and why; rows set aside on purpose are not among them."""
     path = output.with_name(output.name + ".quarantine.csv")
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "status", "reason"))
         for row in work.all_rows(("video_id", "path", "status", "reason")):
             if row["status"] not in tables.USABLE | {"excluded"}:
                 writer.writerow((row["path"] or row["video_id"], row["status"], row["reason"]))
-    return part.replace(path)
+    return path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,6 +94,18 @@ def write_sets(labels: pa.Table, space: LabelSpace, path: str | Path, videos: pa
             with part.open("wb") as file:
                 np.save(file, k_hot_NK, allow_pickle=False)
     return len(rows)
+
+
+def write_labels(
+    result: Reassessed, labels: LabelSpace, path: str | Path, settings: Mapping[str, Any], inputs: Mapping[str, str]
+) -> None:
+    """The labels table with how it was made: the rule and its options as given, and the fingerprint of the answers."""
+    made = tables.provenance("reassess", settings) | {
+        "inputs": dict(inputs),
+        "label_space": labels.to_dict(),
+        "rules": dict(result.settings),
+    }
+    tables.write(tables.LABELS, result.labels, path, made)
 
 
 def write_workers(result: Reassessed, path: str | Path) -> None:

@@ -23,6 +23,7 @@ from secondlook.datasets._drawn_truth import holding
 from secondlook.errors import UnknownName
 from secondlook.labels import LabelSpace
 from secondlook.video.encode import write_video
+from secondlook.whole_files import whole
 
 ORDER = tuple(name for pair in REVERSAL_PAIRS[:3] for name in pair)
 DOUBTFUL = (
@@ -101,9 +102,8 @@ def draw_toy(
         lines += [json.dumps(clip) for clip in _draw_scene(root, toy, scene, again)]
         if advance is not None:
             advance(len(toy.labels))
-    part = listed.with_name(listed.name + ".part")
-    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    part.replace(listed)
+    with whole(listed) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return settings
 
 

@@ -130,12 +130,8 @@ def _make(
     answers = store.answers()
     options = options_of(wanted.rule, wanted)
     result = catalog.find("reassess", wanted.rule).fit(answers, **options)
-    made = tables.provenance("reassess", {"rule": wanted.rule, **options}) | {
-        "inputs": {str(store.folder): fingerprint(answers)},
-        "label_space": store.labels.to_dict(),
-        "rules": dict(result.settings),
-    }
-    tables.write(tables.LABELS, result.labels, folder / LABELS, made)
+    settings, source = {"rule": wanted.rule, **options}, {str(store.folder): fingerprint(answers)}
+    _export.write_labels(result, store.labels, folder / LABELS, settings, source)
     _export.write_workers(result, folder / WORKERS)
     videos = None if listed is None else _export.read_videos(listed.path, result.labels, store.labels)
     for name in (SETS, SHEET):
