@@ -10,7 +10,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 # The browser tests need a Chromium; on Debian it is installed if it is missing. `make test BROWSER=none` goes without.
 BROWSER ?= chromium
 
-.PHONY: help demo test browser lint spec docs bench lock clean
+.PHONY: help demo test pytest browser lint spec docs bench lock clean
 
 help:
 	@echo "make demo   set up, then run the whole loop on drawn videos; ends with a report.html"
@@ -33,10 +33,10 @@ demo: $(STAMP)
 	$(BIN)/secondlook demo
 
 lint: $(STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(LINT) $(BIN)/ruff check .
+	$(LINT) $(BIN)/ruff format --check .
+	$(LINT) $(BIN)/mypy
+	$(LINT) $(BIN)/lint-imports
 
 browser:
 ifneq ($(BROWSER),none)
@@ -44,7 +44,12 @@ ifneq ($(BROWSER),none)
 	  || { echo "the browser tests need Chromium: install it, or run make test BROWSER=none" >&2; exit 1; }
 endif
 
-test: lint browser
+# Lint takes what time the tests leave: they wait a good deal, on processes that they started.
+test:
+	@$(MAKE) --no-print-directory -j 2 $(STAMP) browser
+	@$(MAKE) --no-print-directory -j 2 --output-sync=line lint pytest LINT="nice -n 10"
+
+pytest: $(STAMP) browser
 	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 spec: $(STAMP)
