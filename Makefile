@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A thousand processes are started by the tests: bytecode is written where it is first needed, whatever the machine says.
+export PYTHONDONTWRITEBYTECODE :=
 # Two processes of one thread each are faster on two cores than two that fight over both.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
@@ -47,7 +49,7 @@ endif
 # Lint takes what time the tests leave: they wait a good deal, on processes that they started.
 test:
 	@$(MAKE) --no-print-directory -j 2 $(STAMP) browser
-	@$(MAKE) --no-print-directory -j 2 --output-sync=line lint pytest LINT="nice -n 10"
+	@$(MAKE) --no-print-directory -j 2 lint pytest LINT="nice -n 10"
 
 pytest: $(STAMP) browser
 	SECONDLOOK_BROWSER=$(BROWSER) $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal

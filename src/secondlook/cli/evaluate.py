@@ -72,7 +72,7 @@ def run(
     """
     from secondlook import tables
     from secondlook.audit import align, name_models, read_video_rows
-    from secondlook.cli._controls import check_inputs, measure_controls, read_answers, say_controls
+    from secondlook.cli._controls import check_inputs, measure_controls, read_answers
     from secondlook.evaluate.scores import score_aligned, write
 
     check_inputs(controls, labels, candidates, answers, unjudged)
@@ -121,11 +121,18 @@ def run(
 
         result["details"] = write_details(models, predictions, tops or (1, top_k), split, details)
     if not as_json:
-        _say_accuracy(scores)
-        _say_pairs(scores)
-        _say_truth(scores)
-        say_controls(scores.get("controls"))
+        say_scores(scores)
     finish(result, words(result), as_json, sum(x["count"] for x in scores["left_out"] if x["failed"]))
+
+
+def say_scores(scores: Mapping[str, Any]) -> None:
+    """The tables of accuracy, of models compared, of what is known to be true, and of controls."""
+    from secondlook.cli._controls import say_controls
+
+    _say_accuracy(scores)
+    _say_pairs(scores)
+    _say_truth(scores)
+    say_controls(scores.get("controls"))
 
 
 def _score(score: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from secondlook.cli._epochs import epochs_bar, of_further_device
 from secondlook.cli._say import AsJson, Seed, finish
+from secondlook.cli._targets import CompareTargets, compare
 from secondlook.cli._teaching import (
     Distillation,
     DistillationAdapter,
@@ -144,6 +145,7 @@ def run(
         typer.Option(help="Labels table: train on reassessed sets, k-hot.", rich_help_panel=OPTIMISER),
     ] = None,
     soft_targets: SoftTargets = False,
+    compare_targets: CompareTargets = False,
     teacher: Teacher = None,
     teacher_videos: TeacherVideos = None,
     distillation: Distillation = "none",
@@ -206,9 +208,12 @@ def run(
     if effective_batch:
         asked["accumulate"] = -(-effective_batch // (asked["batch_size"] * devices * nodes))
     settings = TrainSettings(**asked)
+    published = local(weights) if weights else None
+    if compare_targets:
+        compare(videos, labels, output, settings, published, restart=restart, as_json=as_json)
+        return
     table = tables.read(tables.VIDEOS, videos)
     reassessed = tables.read(tables.LABELS, labels) if labels else None
-    published = local(weights) if weights else None
     inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", published)) if path}
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with epochs_bar(console) as tell:
@@ -220,8 +225,8 @@ def run(
             console.print(f"The run in {output} can be used as it is; the same command goes on with it.", markup=False)
             raise
     if not of_further_device():
-        compare = "\ncompare: secondlook study run label-targets (one-hot, k-hot and soft targets)" if labels else ""
-        finish(asdict(done), _words(done, model) + compare, as_json, done.unreadable)
+        more = "\ncompare: --compare-targets trains on given labels, sets and shares of votes alike" if labels else ""
+        finish(asdict(done), _words(done, model) + more, as_json, done.unreadable)
 
 
 def _of_recipe(ctx: typer.Context, name: str, asked: dict[str, Any]) -> dict[str, Any]:
