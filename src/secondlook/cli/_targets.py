@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 from rich.console import Console
 
@@ -19,6 +17,8 @@ from secondlook.cli._teaching import BESIDE
 from secondlook.errors import BadValue
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from secondlook.predict.run import PredictResult
     from secondlook.train.loop import TrainResult
     from secondlook.train.settings import TrainSettings
@@ -98,6 +98,9 @@ def compare(
 
 
 def _measured_split(videos: pa.Table) -> str:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from secondlook import tables
 
     usable = videos.filter(pc.is_in(videos["status"], value_set=pa.array(sorted(tables.USABLE))))
@@ -152,6 +155,8 @@ def _predict(videos: pa.Table, run: Path, output: Path, settings: TrainSettings,
 
 
 def _looked_at(videos: pa.Table, reassessed: pa.Table, split: str) -> bool:
+    import pyarrow.compute as pc
+
     measured = videos.filter(pc.equal(videos["split"], split))["video_id"]
     return bool(pc.any(pc.is_in(reassessed["video_id"], value_set=measured.combine_chunks())).as_py())
 
