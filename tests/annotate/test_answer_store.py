@@ -140,14 +140,16 @@ def test_labels_and_notes_are_data_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", schema.APPEND_ONLY)
-@pytest.mark.parametrize("change", ["UPDATE {} SET {} = NULL", "DELETE FROM {}"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET {} = NULL", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_what_was_given_cannot_be_changed(store: Store, table: str, change: str) -> None:
     ids = store.submit([Answer(1, "ann", {0: "yes"})])
     store.judge([Verdict(ids[0], True, "rita")])
     store.note(1, "ann", "dark")
     store.workplace.record("looked", 1.0)
     statement = change.format(table, schema.metadata.tables[table].columns.keys()[-1])
-    with pytest.raises(sa.exc.DBAPIError, match="append-only"), store.writing() as connection:
+    with store.reading() as connection:
+        unknown = connection.dialect.name == "sqlite" and change.startswith("TRUNCATE")
+    with pytest.raises(sa.exc.DBAPIError, match="syntax" if unknown else "append-only"), store.writing() as connection:
         connection.exec_driver_sql(statement)
 
 

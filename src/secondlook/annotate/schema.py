@@ -237,3 +237,5 @@ for _table in APPEND_ONLY:
         for _dialect, _body in _statements.items():
             _trigger = sa.DDL(_name + _body).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
             sa.event.listen(metadata, "after_create", _trigger)
+    _emptying = f"CREATE TRIGGER {_table}_no_truncate BEFORE TRUNCATE ON {_table} EXECUTE FUNCTION refuse_change()"
+    sa.event.listen(metadata, "after_create", sa.DDL(_emptying).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]

@@ -46,7 +46,8 @@ def compare(
     """Trains a run for each target, predicts one split with each, and scores them against given and reassessed labels.
 
     Writes `output/TARGET/` (runs), `output/TARGET.parquet` (predictions of split test, or val where there is no test)
-    and `output/scores.json`. The same command goes on where it was stopped.
+    and `output/scores.json`. The best epoch of each is by what it learns, on split val. The same command goes on where
+    it was stopped.
 
     Raises:
         BadValue: without a labels table, with soft targets or several processes, or with nothing to measure on.
