@@ -22,6 +22,7 @@ from secondlook import tables
 from secondlook.audit import align
 from secondlook.audit.misclassified import candidates
 from secondlook.evaluate import source_tables
+from secondlook.evaluate.controls import controls
 from secondlook.evaluate.held_out import by_part
 from secondlook.evaluate.random_labels import options_of, random_gain
 from secondlook.evaluate.real import review
@@ -76,6 +77,11 @@ def timed(name: str, function: Callable[[], Any]) -> Any:
     return found
 
 
+def peak_gb() -> float:
+    """The most memory this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
 def main() -> None:
     """Makes the tables and times each step."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,7 +103,11 @@ def main() -> None:
     ])  # fmt: skip
     timed("by part", lambda: by_part(aligned, looked, asked, metrics))
     timed("tables of the source", lambda: source_tables.build(scores, aligned, said, unjudged="reject"))
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    print(f"peak memory so far {peak_gb():.2f} GB", flush=True)
+    timed("all controls: random labels, foils, held-out models, every merge rule, estimate over all videos", lambda: (
+        controls(aligned, looked, asked, said, metrics, unjudged="reject")
+    ))  # fmt: skip
+    print(f"peak memory {peak_gb():.2f} GB")
 
 
 if __name__ == "__main__":
