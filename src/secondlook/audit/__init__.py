@@ -7,7 +7,7 @@ whose keywords are the options of `audit -O`; those named in `INPUTS` have a fla
 from secondlook.audit._align import Aligned, LeftOut, align
 from secondlook.audit._confused import Confusion, all_confusions, confused_classes, confusions
 from secondlook.audit._controls import CONTROL, Controls
-from secondlook.audit._given import INPUTS, given_options, takes
+from secondlook.audit._given import INPUTS, given_options, score_signals, takes
 from secondlook.audit._inputs import compare_label_spaces, join_folds, name_models, read_video_rows
 from secondlook.audit._mistakes import SELECT, Mistakes, mistakes
 from secondlook.audit._rank import Ranking
@@ -35,6 +35,7 @@ __all__ = [
     "mistakes",
     "name_models",
     "read_video_rows",
+    "score_signals",
     "takes",
     "to_table",
 ]

@@ -1,13 +1,17 @@
-"""Options of the signals as words: what each is called, of what type, and which signal a word is for."""
+"""Signals by name: which options and inputs each takes, options given as words, and what the signals say together."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from secondlook import catalog
 from secondlook.errors import BadValue, UnknownName
+
+if TYPE_CHECKING:
+    from secondlook.audit._align import Aligned
+    from secondlook.audit._scored import Scored
 
 INPUTS = ("vectors", "embeddings", "run")
 """Keywords that are inputs: they have a flag of their own."""
@@ -66,3 +70,32 @@ def _value(signal: str, parameter: inspect.Parameter, text: str) -> Any:
         return text
     must = f"one of {', '.join(choices)}" if choices else _TYPES.get(kind, kind.__name__)
     raise BadValue(text, f"{parameter.name} of {signal} must be {must}", f"Left out it is {parameter.default!r}.")
+
+
+def score_signals(
+    aligned: Aligned, options: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, Any], seed: int
+) -> Scored:
+    """What the signals say; together, by the options of `combined`, if there are several.
+
+    Args:
+        aligned: the videos and their models.
+        options: the options of each signal by its name.
+        inputs: what signals may take beside (`INPUTS`, by name); each is given what it takes.
+        seed: for those that take one.
+
+    Raises:
+        BadValue: if a signal lacks what it needs.
+    """
+    known = {**inputs, "seed": seed}
+    parts = {
+        signal: catalog.find("audit", signal).score(
+            aligned, **{name: known[name] for name in takes(signal) if name in known}, **given
+        )
+        for signal, given in options.items()
+        if signal != "combined"
+    }
+    if len(parts) == 1:
+        (alone,) = parts.values()
+        return alone  # type: ignore[no-any-return]
+    together: Scored = catalog.find("audit", "combined").score(aligned, parts=parts, **options["combined"])
+    return together

@@ -12,7 +12,7 @@ from secondlook.errors import BadValue
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from secondlook.audit import Aligned, Confusion, Scored
+    from secondlook.audit import Aligned, Confusion
 
 _USED_BY = {
     "vectors": "label_closeness",
@@ -69,28 +69,6 @@ def read_inputs(inputs: Mapping[str, Path | None]) -> tuple[dict[str, Any], list
             read[name] = tables.read(schemas[name], path) if name in schemas else path
             files.append(path / "dynamics.parquet" if path.is_dir() else path)
     return read, [file for file in files if file.is_file()]
-
-
-def score(aligned: Aligned, options: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, Any], seed: int) -> Scored:
-    """What the signals say, together if there are several.
-
-    Raises:
-        BadValue: if one of them lacks what it needs.
-    """
-    from secondlook import catalog
-    from secondlook.audit import takes
-
-    parts = {}
-    for signal, given in options.items():
-        if signal != "combined":
-            known = {**inputs, "seed": seed}
-            beside = {name: known[name] for name in takes(signal) if name in known}
-            parts[signal] = catalog.find("audit", signal).score(aligned, **beside, **given)
-    if len(parts) == 1:
-        (alone,) = parts.values()
-        return alone  # type: ignore[no-any-return]
-    together: Scored = catalog.find("audit", "combined").score(aligned, parts=parts, **options["combined"])
-    return together
 
 
 def measure_held_out(

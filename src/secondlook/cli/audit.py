@@ -110,6 +110,7 @@ def run(
         mistakes,
         name_models,
         read_video_rows,
+        score_signals,
         to_table,
     )
 
@@ -127,7 +128,7 @@ def run(
     held_out = None
     if held_out_model is not None:
         held_out = _auditing.measure_held_out(held_out_model, predictions, listed, aligned, split)
-    scored = _auditing.score(aligned, options, given, seed)
+    scored = score_signals(aligned, options, given, seed)
     rows, about_controls = to_table(aligned, scored, seed=seed, limit=limit, controls=fair)
     sizes, left_out = found.sizes(), [x.to_dict() for x in aligned.left_out]
     settings = {"top_k": aligned.top_k, "select": select, "split": split, "limit": limit}

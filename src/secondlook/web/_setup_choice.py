@@ -21,6 +21,7 @@ from secondlook.audit import (
     join_folds,
     name_models,
     read_video_rows,
+    score_signals,
     takes,
     to_table,
 )
@@ -142,17 +143,16 @@ def _audit(
     progress(len(paths), len(paths) + 2, "comparing models")
     videos = tables.read(tables.VIDEOS, listed.path)
     aligned = align(models, videos, top_k=choice.top_k, split=choice.split)
-    beside: dict[str, Any] = {"seed": choice.seed} if "seed" in takes(choice.signal) else {}
+    beside: dict[str, Any] = {}
     for name, schema in (("vectors", tables.LABEL_VECTORS), ("embeddings", tables.EMBEDDINGS)):
         if name in takes(choice.signal):
             fitting = [t for t in at_hand if t.kind == schema.name and t.classes in (0, len(aligned.labels))]
             if fitting:
                 beside[name] = tables.read(schema, fitting[0].path)
                 paths.append(fitting[0].path)
-    if "select" in takes(choice.signal):
-        beside["select"] = choice.select
+    options = {"select": choice.select} if "select" in takes(choice.signal) else {}
     progress(len(paths) + 1, len(paths) + 2, "looking for suspicious videos")
-    scored = catalog.find("audit", choice.signal).score(aligned, **beside)
+    scored = score_signals(aligned, {choice.signal: options}, beside, choice.seed)
     fair = Controls(choice.controls, choice.random_options)
     rows, about_controls = to_table(aligned, scored, seed=choice.seed, limit=choice.limit, controls=fair)
     made = tables.provenance("setup", asdict(choice), [*paths, listed.path], choice.seed)
