@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ def spec_items() -> set[tuple[str, str]]:
         return {
             (row["specification"], row["item"]) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         }
+
+
+def pytest_configure() -> None:
+    """Ctrl-C, which some tests send, is ignored in what a shell starts in the background: it is listened to again."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.warm_commands import write_client
+from tests.house.warm_commands import PYTHON, write_client
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -52,7 +52,8 @@ def test_code_blocks_run(page, tmp_path, commands):
     tools.mkdir()
     (tools / "make").write_text(f'#!/bin/sh\nexec /usr/bin/env -i PATH=/usr/bin:/bin make -n -C "{ROOT}" "$@"\n')
     (tools / "make").chmod(0o755)
-    write_client(tools / "secondlook", commands)
+    for program in ("secondlook", PYTHON):
+        write_client(tools / program, commands)
     here = tmp_path / "here"
     here.mkdir()
     path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -60,6 +61,6 @@ def test_code_blocks_run(page, tmp_path, commands):
     for language, code in blocks(page):
         if language not in RUNNABLE:
             continue
-        command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
+        command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [str(tools / PYTHON), code]
         done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{page.name}:\n{code}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
