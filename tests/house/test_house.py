@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -50,6 +51,18 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_front_door_opens():
+    """Every goal of the Makefile runs a program of the environment; make has variables of its own, such as LINT."""
+    command = ["make", "-n", "-C", str(ROOT), "--no-print-directory", "-o", ".venv/.installed"]
+    done = subprocess.run(
+        [*command, "lint", "demo", "spec", "docs", "bench"], capture_output=True, text=True, check=True,
+        env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {
+        ".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/lint-imports", ".venv/bin/secondlook", ".venv/bin/python"
+    }  # fmt: skip
 
 
 def test_torchvision_is_not_installed():
