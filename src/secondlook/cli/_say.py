@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,3 +70,15 @@ def progress(what: str, total: int | None) -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
         task = bar.add_task(what, total=total)
         yield lambda steps=1: bar.advance(task, steps)
+
+
+def counted(advance: Callable[[int], Any]) -> Callable[[int, int], None]:
+    """For work that tells how much is done so far, and of how much: moves a bar of `progress` on by the difference."""
+    before = 0
+
+    def on_step(done: int, _: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return on_step

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondlook.cli._engine import Engine, RayAddress, RayWorkers, cluster_of
-from secondlook.cli._say import AsJson, finish, progress
+from secondlook.cli._say import AsJson, counted, finish, progress
 from secondlook.errors import BadValue
 
 if TYPE_CHECKING:
@@ -79,14 +79,8 @@ def run(
         model = load_run(run, which)  # type: ignore[arg-type]
 
         def one(output: Path, settings: PredictSettings, words: str = "predicting") -> PredictResult:
-            before = 0
             with progress(words, len(rows_of_split(table, split))) as advance:
-
-                def on_step(videos_done: int, _: int) -> None:
-                    nonlocal before
-                    advance(videos_done - before)
-                    before = videos_done
-
+                on_step = counted(advance)
                 try:
                     if cluster is not None:
                         from secondlook.bulk import predict as bulk

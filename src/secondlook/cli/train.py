@@ -208,13 +208,13 @@ def run(
     if effective_batch:
         asked["accumulate"] = -(-effective_batch // (asked["batch_size"] * devices * nodes))
     settings = TrainSettings(**asked)
-    published = local(weights) if weights else None
-    if compare_targets:
-        compare(videos, labels, output, settings, published, restart=restart, as_json=as_json)
-        return
     table = tables.read(tables.VIDEOS, videos)
     reassessed = tables.read(tables.LABELS, labels) if labels else None
+    published = local(weights) if weights else None
     inputs = {name: tables.file_sha256(path) for name, path in (("labels", labels), ("weights", published)) if path}
+    if compare_targets:
+        compare(videos, table, labels, reassessed, output, settings, inputs, restart=restart, as_json=as_json)
+        return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with epochs_bar(console) as tell:
         try:
